@@ -1,0 +1,53 @@
+# make lab    set up .venv, open JupyterLab on notebooks/ with the quickstart in front
+# make tour   set up .venv, run the BERT walk headless in a real kernel, print its table
+# make test   set up .venv, lint, type-check and run every test
+# make quick  the tests that run at every change (under 90 s)
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help lab tour test quick lint format bench clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make a venv: apt-get install python3-venv, then again"; exit 1; }
+	@echo "Setting up $(VENV): PyTorch, ONNX Runtime, JupyterLab, ... about 7 GB and a few minutes, once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[lab,dev]'
+	@touch $@
+
+lab: $(READY)
+	@$(BIN)/python -m onnx_lab.jupyter.start notebooks $(ROOT_FLAG)
+
+tour: $(READY)
+	@$(BIN)/python -m onnx_lab.jupyter.tour notebooks/01_bert.ipynb --out artifacts/01_bert.ipynb
+
+test: $(READY) lint
+	@$(BIN)/python -m pytest
+
+quick: $(READY)
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY)
+	@$(BIN)/python benchmarks/run_all.py
+
+clean:
+	rm -rf $(VENV) artifacts build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,55 @@
+"""What exporters leave in node metadata, and what of it may travel with the file.
+
+Scopes name a node by the user's own module (``encoder.layer.3.attention``) and stay. Stack traces hold the folders
+and source lines of whoever exported: they tell a stranger more than they should, and cost half of a small file.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+#: Node metadata that holds paths and source lines of the exporting machine.
+STACK_TRACE_KEY = "pkg.torch.onnx.stack_trace"
+#: Node metadata with the path of modules that a node came from, outermost first, as the repr of a list of str.
+NAME_SCOPES_KEY = "pkg.torch.onnx.name_scopes"
+
+
+def strip_stack_traces(graph: ir.Model) -> int:
+    """Remove the stack traces from all nodes, in place; return how many there were.
+
+    Examples
+    --------
+    >>> import onnx_lab as lab
+    >>> strip_stack_traces(lab.samples.tiny().to_ir())
+    0
+    """
+    removed = 0
+    parts: list[ir.Graph | ir.Function] = [graph.graph, *graph.functions.values()]
+    for part in parts:
+        for node in part.all_nodes():
+            removed += node.metadata_props.pop(STACK_TRACE_KEY, None) is not None
+    return removed
+
+
+def module_of(node: ir.Node) -> str:
+    """The user's own module that a node came from, e.g. ``bert.encoder.layer.0.attention``; "" when unknown.
+
+    Read from the scopes of the dynamo exporter, else from the node name that the TorchScript exporter writes.
+
+    Examples
+    --------
+    >>> import onnx_ir as ir
+    >>> module_of(ir.node("Softmax", [], name="/bert/encoder/layer.0/attention/Softmax"))
+    'bert.encoder.layer.0.attention'
+    """
+    try:
+        scopes = ast.literal_eval(node.metadata_props[NAME_SCOPES_KEY])
+        return next((s for s in reversed(scopes[:-1]) if s), "")  # the last one names the call, not a module
+    except (KeyError, ValueError, SyntaxError, TypeError):
+        pass
+    name = node.name or ""
+    return ".".join(p for p in name.split("/")[:-1] if p) if name.startswith("/") else ""

@@ -1,0 +1,42 @@
+"""The doors into a notebook: ``%load_ext onnx_lab``, the magics, their completion, the live panel.
+
+Nothing here measures, computes or edits a model: a magic reads its line, calls the core function of the same name and
+returns what that returns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NAME = "OnnxLab"
+
+
+def load(ip: Any) -> None:
+    """Register the magics and their completion; a second time changes nothing."""
+    from onnx_lab.jupyter._completion import matcher
+    from onnx_lab.jupyter.magics import OnnxLab
+
+    if _NAME in ip.magics_manager.registry:
+        return
+    magics = OnnxLab(shell=ip)
+    ip.register_magics(magics)
+    if getattr(ip, "Completer", None) is not None:
+        ip.Completer.custom_matchers.append(matcher(magics))
+
+
+def unload(ip: Any) -> None:
+    """Take back everything that `load` registered."""
+    from onnx_lab import errors
+    from onnx_lab.jupyter._completion import is_ours
+
+    manager = ip.magics_manager
+    magics = manager.registry.pop(_NAME, None)
+    if magics is None:
+        return
+    for name in magics.magics["line"]:
+        manager.magics["line"].pop(name, None)
+    ip.configurables[:] = [c for c in ip.configurables if c is not magics]
+    completer = getattr(ip, "Completer", None)
+    if completer is not None:
+        completer.custom_matchers[:] = [m for m in completer.custom_matchers if not is_ours(m)]
+    errors.debug = False

@@ -1,0 +1,92 @@
+"""``--code``: finds who writes the plain code of a magic's step, and shows it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from onnx_lab.card import megabytes
+from onnx_lab.jupyter._code import Code
+from onnx_lab.jupyter._parse import Call
+from onnx_lab.model import Model
+from onnx_lab.runtime.target import Target
+
+_WRITES_ITS_OWN = {
+    "export": "onnx_lab.exporters.export",
+    "simplify": "onnx_lab.transforms.simplify",
+    "optimize": "onnx_lab.transforms.optimize",
+    "fp16": "onnx_lab.transforms.fp16",
+    "quantize": "onnx_lab.transforms.quantize",
+}
+
+
+def plain_code(verb: str, call: Call) -> Code:
+    """The code that `call` of `verb` amounts to, with a comment that says which file is meant."""
+    given = {k: v for k, v in call.arguments.items() if v is not None}
+    text = _own(_WRITES_ITS_OWN[verb], verb, given) if verb in _WRITES_ITS_OWN else _measuring()[verb](given)
+    return Code("\n".join([*_which_file(call), text]))
+
+
+def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:
+    write = importlib.import_module(module).plain_code
+    options = dict(given)
+    if verb == "export":
+        options["source"] = type(given["obj"]).__name__ if not isinstance(given["obj"], str) else given["obj"]
+    if "target" in options:
+        options["target"] = str(Target.of(options["target"]))
+    known = inspect.signature(write).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    own = {k: v for k, v in options.items() if k not in ("m", "obj", "example", "name")}
+    text: str = write(**{k: v for k, v in own.items() if takes_all or k in known})
+    return text
+
+
+def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    from onnx_lab.measure import code
+
+    def infer(given: Mapping[str, Any]) -> str:
+        m, feeds = given["m"], given["feeds"]
+        text = feeds if isinstance(feeds, str) else None
+        options = {k: given[k] for k in ("target", "max_length") if k in given}
+        return code.infer_code(m.inputs, hints=m.session_hints, text=text, **options)
+
+    def bench(given: Mapping[str, Any]) -> str:
+        m, target = _first_model(given["contestants"]), _first(given.get("targets"))
+        shape = {k: _first(given[k]) for k in ("batch", "seq") if k in given}
+        if m is None:
+            return code.bench_code(target=target, **shape)
+        return code.bench_code(m.inputs, target=target, hints=m.session_hints, **shape)
+
+    return {
+        "inspect": lambda _: code.inspect_code(),
+        "infer": infer,
+        "compare": lambda given: code.compare_code(given.get("target")),
+        "accuracy": lambda given: code.accuracy_code(given.get("target")),
+        "bench": bench,
+        "verdict": lambda _: code.accuracy_code() + "\n\n# and its speed:\n" + code.bench_code(),
+        "doctor": lambda _: code.doctor_code(),
+    }
+
+
+def _which_file(call: Call) -> list[str]:
+    """``# model.onnx: fp32.save("model.onnx")  (438.0 MB)`` for the Models that the script reads."""
+    files = {"m": "model.onnx", "contestants": "model.onnx", "models": "model.onnx", "a": "a.onnx", "b": "b.onnx"}
+    lines = []
+    for name, file in files.items():
+        m = _first_model(call.arguments.get(name))
+        if m is not None:
+            typed = call.typed[name][0]
+            source = typed if typed.lower().endswith(".onnx") else f'{typed}.save("{file}")'
+            lines.append(f"# {file}: {source}  ({megabytes(m.size_bytes)})")
+    return lines
+
+
+def _first_model(value: Any) -> Model | None:
+    things = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+    return next((t for t in things if isinstance(t, Model)), None)
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list | tuple) and value else value

@@ -1,0 +1,62 @@
+"""One measurement at a time on a machine: two at once would measure each other."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from onnx_lab import workspace
+
+_LOOK_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def measuring(on_wait: Callable[[float, str], None]) -> Iterator[float | None]:
+    """Hold the workspace's measuring lock; the kernel frees it when this process ends, however it ends.
+
+    Parameters
+    ----------
+    on_wait : callable
+        Called again and again while another process measures, with the seconds waited and who holds the lock.
+
+    Yields
+    ------
+    float or None
+        Seconds waited; None when the workspace cannot be written and nothing is held.
+    """
+    path = workspace.root() / "measuring.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        yield None
+        return
+    try:
+        waited = _acquire(fd, path, on_wait)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"process {os.getpid()}".encode(), 0)
+        yield waited
+    finally:
+        os.close(fd)  # frees the lock
+
+
+def _acquire(fd: int, path: Path, on_wait: Callable[[float, str], None]) -> float:
+    start = time.monotonic()
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait(time.monotonic() - start, _holder(path))
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return time.monotonic() - start
+
+
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text() or "another process"
+    return "another process"

@@ -1,0 +1,24 @@
+"""The tutorials' models and data, with their offline stand-ins. Nothing heavy is imported until it is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnx_lab.samples.bert_sample import BertSample as BertSample
+    from onnx_lab.samples.bert_sample import bert as bert
+    from onnx_lab.samples.bert_sample import bert_base as bert_base
+    from onnx_lab.samples.tiny_sample import tiny as tiny
+
+_HOME = {"BertSample": "bert_sample", "bert": "bert_sample", "bert_base": "bert_sample", "tiny": "tiny_sample"}
+__all__ = ["BertSample", "bert", "bert_base", "tiny"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # modules end in _sample so that importing one never hides the function of the same name
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

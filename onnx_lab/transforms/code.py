@@ -1,0 +1,38 @@
+"""The plain onnx / onnxruntime code that a step amounts to: to read, to learn from, to take along."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from onnx_lab.errors import BadInput, did_you_mean
+from onnx_lab.model import Step
+
+_HOME: Mapping[str, str] = MappingProxyType(
+    {verb: f"onnx_lab.transforms.{verb}" for verb in ("simplify", "optimize", "fp16", "quantize")}
+)
+
+
+def code_for(step: Step) -> str:
+    """Python that does, without onnx_lab, what a transform's step did: ``model.onnx`` in, a new file out.
+
+    Raises
+    ------
+    BadInput
+        For a step that is no transform.
+
+    Examples
+    --------
+    >>> import onnx_lab as lab
+    >>> print(code_for(lab.simplify(lab.samples.tiny()).lineage[-1]))
+    import onnx
+    import onnxslim
+    <BLANKLINE>
+    model = onnx.load("model.onnx")
+    onnx.save(onnxslim.slim(model), "model-simplified.onnx")
+    """
+    if step.verb not in _HOME:
+        raise BadInput(f"no plain code for {step.verb!r}", accepted=", ".join(_HOME), do=did_you_mean(step.verb, _HOME))
+    code: str = importlib.import_module(_HOME[step.verb]).plain_code(**step.options)
+    return code

@@ -1,0 +1,38 @@
+"""Shared by all tests: a workspace of their own, and skips that are failures where CI says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workspace_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test touches the user's workspace; one is shared by all so that caching helps."""
+    home = Path(os.environ.get("ONNX_LAB_TEST_HOME") or tmp_path_factory.mktemp("onnx_lab_home"))
+    before = os.environ.get("ONNX_LAB_HOME")
+    os.environ["ONNX_LAB_HOME"] = str(home)
+    yield home
+    if before is None:
+        del os.environ["ONNX_LAB_HOME"]
+    else:
+        os.environ["ONNX_LAB_HOME"] = before
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """With CI=true a skipped test is a failure, unless it needs a GPU: an absent part is installed, not skipped."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if _is_unwanted_skip(report, item):
+        report.outcome = "failed"
+        report.longrepr = f"skipped under CI=true: {report.longrepr}"
+
+
+def _is_unwanted_skip(report: pytest.TestReport, item: pytest.Item) -> bool:
+    if os.environ.get("CI") != "true" or "gpu" in item.keywords:
+        return False
+    return report.skipped and not hasattr(report, "wasxfail")

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from onnx_lab.errors import Stopped
+from onnx_lab.jupyter import _live, _panel
+from onnx_lab.jupyter._live import Live
+
+ROW = {"name": "fp32", "target": "cpu", "batch": 1, "seq": 128, "p50": 0.02, "ratio": 1.0, "ratio_low": 1.0,
+       "ratio_high": 1.0, "verdict": "reference"}  # fmt: skip
+FAST = {**ROW, "name": "int8", "p50": 0.005, "ratio": 4.0, "ratio_low": 3.9, "ratio_high": 4.1, "verdict": "faster"}
+ROUND = {"kind": "round", "done": 12.0, "of": 30.0, "rows": [ROW, FAST]}
+
+
+class FakeKernelShell:
+    kernel = object()
+
+
+class Screen:
+    """Takes the place of IPython's display: keeps what was shown and what replaced it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[dict[str, str]] = []
+        self.places = 0
+        monkeypatch.setattr("IPython.display.display", self.display)
+
+    def display(self, data: dict[str, str], *, raw: bool, display_id: bool) -> Screen:
+        assert raw
+        assert display_id
+        self.places += 1
+        self.shown.append(data)
+        return self
+
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.shown.append(data)
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    return Screen(monkeypatch)
+
+
+def work(ends_with: type[BaseException]) -> None:
+    with Live(FakeKernelShell(), "measuring m") as live:
+        live.progress(ROUND)
+        raise ends_with
+
+
+def test_short_work_shows_nothing(screen: Screen) -> None:
+    with Live(FakeKernelShell(), "exporting net"):
+        pass
+    assert screen.shown == []
+
+
+def test_long_work_shows_a_heartbeat_and_ends_as_one_line(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_live, "PATIENCE_SECONDS", 0.02)
+    with Live(FakeKernelShell(), "exporting net"):
+        time.sleep(0.1)
+    assert screen.places == 1, "one place, rewritten"
+    assert screen.shown[0]["text/plain"].startswith("exporting net …")
+    assert screen.shown[-1]["text/plain"].startswith("exporting net: done in")
+    assert "text/html" in screen.shown[-1]
+
+
+def test_at_most_five_updates_a_second(screen: Screen) -> None:
+    with Live(FakeKernelShell(), "measuring m") as live:
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end:
+            live.progress(ROUND)
+    assert screen.places == 1
+    assert len(screen.shown) <= 2 + 0.5 * 5
+
+
+def test_silent_and_terminal_show_nothing(screen: Screen) -> None:
+    for live in (Live(FakeKernelShell(), "x", silent=True), Live(object(), "x")):
+        with live:
+            live.progress(ROUND)
+    assert screen.shown == []
+
+
+def test_failure_is_said_and_passed_on(screen: Screen) -> None:
+    with pytest.raises(ZeroDivisionError):
+        work(ZeroDivisionError)
+    assert "failed after" in screen.shown[-1]["text/plain"]
+
+
+def test_an_interrupt_is_said(screen: Screen) -> None:
+    with pytest.raises(Stopped):
+        work(KeyboardInterrupt)
+    assert "stopped after" in screen.shown[-1]["text/plain"]
+
+
+def test_nothing_is_drawn_after_the_end(screen: Screen) -> None:
+    with Live(FakeKernelShell(), "measuring m") as live:
+        live.progress(ROUND)
+    count = len(screen.shown)
+    live._draw()
+    assert len(screen.shown) == count
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"kind": "waiting", "seconds": 3.0, "for": "process 7"}, "waiting 3 s for process 7"),
+        ({"kind": "start", "of": 30.0, "contestants": ["a", "b"], "shapes": ["(1)"]}, "starting processes for a, b"),
+        (ROUND, "12 of 30 s"),
+    ],
+)
+def test_the_panel_says_where_things_stand(event: dict[str, Any], told: str) -> None:
+    html, text = _panel.render("measuring fp32 int8", event)
+    assert told in text
+    assert told in html
+    assert "role='progressbar'" in html
+    assert "aria-valuenow" in html
+
+
+def test_the_panel_shows_provisional_figures_and_bars() -> None:
+    html, _ = _panel.render("<b>", ROUND)
+    assert "4.00 [3.90, 4.10]" in html
+    assert "transparent 25%" in html, "a bar a quarter as long as the slowest"
+    assert "<b>" not in html.replace("<body>", ""), "names are escaped"
+
+
+def test_a_big_grid_is_cut_while_it_runs() -> None:
+    html, _ = _panel.render("x", {**ROUND, "rows": [ROW] * 40})
+    assert html.count("<tr") == _panel._MOST_ROWS + 1
+    assert "and 16 more rows" in html
