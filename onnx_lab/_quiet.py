@@ -69,6 +69,27 @@ def quiet(*loggers: str, descriptors: bool = False) -> Iterator[Heard]:
         yield heard
 
 
+@contextlib.contextmanager
+def without_loading_bars() -> Iterator[None]:
+    """No "Loading weights" bar of transformers: in a notebook it stays behind as a dead widget. Downloads keep theirs."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from transformers.utils import logging as bars
+
+    if not bars.is_progress_bar_enabled():
+        yield
+        return
+    downloads_silent = are_progress_bars_disabled()
+    bars.disable_progress_bar()
+    if not downloads_silent:
+        enable_progress_bars()
+    try:
+        yield
+    finally:
+        bars.enable_progress_bar()
+        if downloads_silent:
+            disable_progress_bars()
+
+
 def _known(prefixes: tuple[str, ...]) -> list[str]:
     """The named loggers and all below them that exist: some hang handlers of their own on inner loggers."""
     below = [n for n in logging.root.manager.loggerDict if n.startswith(tuple(f"{p}." for p in prefixes))]

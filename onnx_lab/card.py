@@ -77,12 +77,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Card:
-    """A title, rows of (name, value), tables, and notes in plain words."""
+    """A title, rows of (name, value), pictures with their captions, tables, and notes in plain words.
+
+    `pictures` are (``data:`` address, caption); as text only the captions are left.
+    """
 
     title: str
     rows: Sequence[tuple[str, str]] = ()
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+    pictures: Sequence[tuple[str, str]] = ()
 
     def text(self) -> str:
         """The card as text, for terminals and for readers without HTML."""
@@ -101,6 +105,7 @@ class Card:
         return panel(
             f"<div style='font-weight:600;font-size:14px;margin-bottom:4px'><strong>{escape(self.title)}</strong></div>"
             + (f"<table style='border-collapse:collapse;margin:0;{_SIZE}'>{facts}</table>" if facts else "")
+            + "".join(_figure(address, caption) for address, caption in self.pictures)
             + "".join(t.html() for t in self.tables)
             + notes
         )
@@ -137,6 +142,16 @@ def _fact(name: str, value: str) -> str:
         f"<tr style='background:transparent'>"
         f"<th scope='row' style='{plain};color:{DIM};font-weight:400;white-space:nowrap'>{escape(name)}</th>"
         f"<td style='{plain};overflow-wrap:anywhere;white-space:pre-line;max-width:90ch'>{escape(value)}</td></tr>"
+    )
+
+
+def _figure(address: str, caption: str) -> str:
+    """A picture with its caption below; several stand side by side."""
+    words = escape(caption)
+    return (
+        f"<figure style='display:inline-block;margin:6px 12px 2px 0;vertical-align:top;max-width:14ch'>"
+        f"<img src='{address}' alt='{words}' style='max-width:96px;border-radius:4px'>"
+        f"<figcaption style='color:{DIM};overflow-wrap:anywhere'>{words}</figcaption></figure>"
     )
 
 

@@ -31,6 +31,7 @@ def test_runs_from_the_top_without_noise(path: Path, tmp_path: Path, monkeypatch
     assert not [o for o in outputs(book) if o.output_type == "error"]
     noise = [o.text for o in outputs(book) if o.output_type == "stream" and o.name == "stderr"]
     assert not noise, noise
+    assert not [o for o in outputs(book) if any("widget-view" in mime for mime in o.get("data", {}))]
     assert out.stat().st_size < LIMIT_BYTES
 
 

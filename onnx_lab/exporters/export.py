@@ -115,14 +115,15 @@ def plain_code(
     opset: int | None = None,
     exporter: str = "dynamo",
     constant_folding: bool = True,
+    code: str = "",
     **_: Any,
 ) -> str:
-    """The ``torch.onnx.export`` call that an export amounts to.
+    """The plain code that an export amounts to: a ``torch.onnx.export`` call, or that of another converter.
 
     Parameters
     ----------
     source, opset, constant_folding : as in the options of the lineage's step
-    call, exporter : as in its notes
+    call, exporter, code : as in its notes
         ``plain_code(**{**step.options, **step.notes})``; without them the inputs are left open.
 
     Examples
@@ -133,6 +134,8 @@ def plain_code(
     """
     from onnx_lab.exporters._plain import torch_code
 
+    if code:
+        return code
     return torch_code(source, call or {}, opset or DEFAULT_OPSET, exporter, constant_folding)
 
 

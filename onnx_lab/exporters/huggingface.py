@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab._quiet import quiet
+from onnx_lab._quiet import quiet, without_loading_bars
 from onnx_lab.errors import BadInput, ExportError, missing
 from onnx_lab.exporters import _hf_inputs
 from onnx_lab.exporters._identity import folder_identity, module_identity, value_identity
@@ -146,7 +146,7 @@ def _load(name: str, config: Any, commit: str | None) -> tuple[transformers.PreT
     transformers = _transformers()
     kind, said = _class_for(config, name)
     options = {"revision": commit} if commit else {}
-    with quiet(*LOADING):
+    with quiet(*LOADING), without_loading_bars():
         try:
             model, info = kind.from_pretrained(
                 name, config=config, dtype=torch.float32, trust_remote_code=False, output_loading_info=True, **options

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import secrets
 import socket
 import sys
 from pathlib import Path
+
+from onnx_lab.errors import missing
 
 
 def command(folder: Path, *, port: int, token: str, browser: bool, allow_root: bool) -> list[str]:
@@ -46,17 +49,30 @@ def free_port(first: int = 8888) -> int:
     raise OSError(f"ports {first} to {first + 99} are all in use")
 
 
+def serve(folder: Path, *, allow_root: bool) -> None:
+    """Print the address and become the server of `folder`, until Ctrl-C.
+
+    Raises
+    ------
+    MissingExtra
+        Without JupyterLab.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise missing("jupyterlab", "lab")
+    port, token = free_port(), secrets.token_hex(16)
+    print(f"JupyterLab: http://127.0.0.1:{port}/lab/tree/00_quickstart.ipynb?token={token}")
+    print("Ctrl-C stops it.", flush=True)
+    run = command(folder, port=port, token=token, browser=has_display(), allow_root=allow_root)
+    os.execv(run[0], run)
+
+
 def main() -> None:
     """Serve until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="onnx_lab.jupyter.start", description=__doc__)
     parser.add_argument("folder", type=Path, help="folder with the notebooks")
     parser.add_argument("--allow-root", action="store_true", help="serve although the user is root")
     args = parser.parse_args()
-    port, token = free_port(), secrets.token_hex(16)
-    print(f"JupyterLab: http://127.0.0.1:{port}/lab/tree/00_quickstart.ipynb?token={token}")
-    print("Ctrl-C stops it.", flush=True)
-    run = command(args.folder, port=port, token=token, browser=has_display(), allow_root=args.allow_root)
-    os.execv(run[0], run)
+    serve(args.folder, allow_root=args.allow_root)
 
 
 if __name__ == "__main__":

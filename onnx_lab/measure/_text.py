@@ -28,7 +28,7 @@ def texts_in(feeds: Feeds | str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(feeds, Sequence) or not feeds or not all(isinstance(t, str) for t in feeds):
         raise BadInput(
             f"feeds of type {type(feeds).__name__}",
-            accepted="a dict of arrays by input name, a text, or a list of texts",
+            accepted="a dict of arrays by input name, texts, or pictures",
         )
     return tuple(feeds)
 

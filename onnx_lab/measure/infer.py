@@ -1,8 +1,8 @@
-"""infer: what a model answers. Arrays in, arrays out; with a tokenizer, text in and labelled probabilities out."""
+"""infer: what a model answers. Arrays in, arrays out; text and pictures in, labelled probabilities out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, BadModel
 from onnx_lab.measure._answers import Answers
+from onnx_lab.measure._pictures import Preprocess, is_picture, pictures_in, prepared, thumbnail
 from onnx_lab.measure._result import Machine, Result, this_machine
 from onnx_lab.measure._text import Tokenizer, cut_texts, fixed_length, texts_in, tokenized
 from onnx_lab.model import Model, TensorSpec
@@ -32,13 +33,16 @@ class Inference(Result):
     outputs : dict of str to ndarray
         All outputs by name.
     probabilities : array of float64, shape (batch, classes), or None
-        Softmax of the first output whose columns are as many as the class names, when these are known.
+        Softmax of the first output whose columns are as many as the class names, when these are known; the output
+        itself where its rows are probabilities already.
     classes : tuple of str
         Class names, from the file or from `labels`.
     texts : tuple of str
         The texts that were asked, when there were any.
     notes : tuple of str
         What the reader should know: texts that were cut, values that are infinite.
+    pictures : tuple of str
+        Small copies of the pictures that were asked, when there were any, as ``data:`` addresses.
     """
 
     model: str
@@ -49,6 +53,7 @@ class Inference(Result):
     texts: tuple[str, ...]
     notes: tuple[str, ...]
     machine: Machine
+    pictures: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -72,36 +77,43 @@ class Inference(Result):
             order = np.argsort(-self.probabilities[0])[:_ROWS_SHOWN]
             ranked = tuple((self.classes[i], f"{self.probabilities[0][i]:.1%}") for i in order)
             asked = [("asked", _cut(t)) for t in self.texts]
-            return Card(title, asked, [Table(("class", "probability"), ranked, "", {(0, 0): "good"})], self.notes)
+            table = Table(("class", "probability"), ranked, "", {(0, 0): "good"})
+            return Card(title, asked, [table], self.notes, [(p, "") for p in self.pictures])
         records = self._records()[:_ROWS_SHOWN]
         cells = tuple((_cut(str(r["sample"])), str(r["label"]), f"{r[r['label']]:.1%}") for r in records)
         rest = len(self.probabilities) - len(records)
         notes = [*self.notes, *[f"{rest} more samples; .to_pandas() has them all"] * bool(rest)]
-        return Card(title, (), [Table(("sample", "answer", "probability"), cells)], notes)
+        shown = [(p, f"{c[0]}: {c[1]}") for p, c in zip(self.pictures, cells, strict=False)]
+        return Card(title, (), [Table(("sample", "answer", "probability"), cells)], notes, shown)
 
 
 def infer(
     m: Model,
-    feeds: Feeds | str | Sequence[str],
+    feeds: Feeds | str | Sequence[str] | Any,
     *,
     target: Target | str | None = None,
     tokenizer: Tokenizer | None = None,
+    preprocess: Preprocess | None = None,
     labels: Sequence[str] | None = None,
     max_length: int = 128,
     allow_nan: bool = False,
 ) -> Inference:
-    """What a model answers to feeds, or to text.
+    """What a model answers to feeds, to text, or to pictures.
 
     Parameters
     ----------
     m : Model
         Runs in a child process that is kept for the next call.
-    feeds : dict of str to array, or str, or list of str
-        Arrays by input name; lists are taken where nothing is lost by it. Text needs a `tokenizer`.
+    feeds : dict of str to array, str, Path, picture, or a list of these
+        Arrays by input name; lists are taken where nothing is lost by it. Text needs a `tokenizer`. A picture is a
+        path, a PIL image, or ``uint8[height, width, 3]``, and needs `preprocess`.
     target : str or Target, optional
         Default: the CPU provider.
     tokenizer : callable, optional
         Hugging Face's, or one that is called the same way.
+    preprocess : callable, optional
+        PIL image -> one array without the batch axis: open_clip's or torchvision's transform, a processor of Hugging
+        Face, the ``.preprocess`` of a sample.
     labels : sequence of str, optional
         Class names. Default: those that the file carries.
     max_length : int, default 128
@@ -112,12 +124,13 @@ def infer(
     Returns
     -------
     Inference
-        ``.outputs``; with class names also ``.probabilities`` (softmax) and ``.labels``.
+        ``.outputs``; with class names also ``.probabilities`` and ``.labels``.
 
     Raises
     ------
     BadInput
-        Wrong name, dtype, rank or fixed dimension; text without a tokenizer.
+        Wrong name, dtype, rank or fixed dimension; text without a tokenizer; a file that is no picture, a picture
+        without `preprocess` or of another size.
     BadModel
         Outputs that hold NaN, unless `allow_nan`.
 
@@ -130,8 +143,7 @@ def infer(
     >>> len(lab.infer(m, {"x": [[0.5] * 8]}, labels=["a", "b", "c", "d"]).labels)
     1
     """
-    texts = texts_in(feeds)
-    arrays = tokenized(m, texts, tokenizer, max_length) if texts else _arrays(m.inputs, feeds)
+    texts, pictures, arrays = _asked(m, feeds, tokenizer, preprocess, max_length)
     outputs = session(m, target).run(arrays)
     if not allow_nan:
         _refuse_nan(m, outputs, arrays)
@@ -142,9 +154,30 @@ def infer(
     if labels is not None and scores is None:
         shapes = "; ".join(f"{k} {list(v.shape)}" for k, v in outputs.items())
         raise BadInput(f"{len(classes)} labels for an output of {shapes}", accepted="one label per column of scores")
-    probabilities = None if scores is None else _softmax(scores)
-    notes = (*cut_texts(texts, arrays, fixed_length(m) or max_length), *_infinite(outputs))
-    return Inference(m.name, str(Target.of(target)), outputs, probabilities, classes, texts, notes, this_machine())
+    return Inference(
+        m.name,
+        str(Target.of(target)),
+        outputs,
+        None if scores is None else probabilities_of(scores),
+        classes,
+        texts,
+        (*cut_texts(texts, arrays, fixed_length(m) or max_length), *_infinite(outputs)),
+        this_machine(),
+        pictures,
+    )
+
+
+def _asked(
+    m: Model, feeds: Any, tokenizer: Tokenizer | None, preprocess: Preprocess | None, max_length: int
+) -> tuple[tuple[str, ...], tuple[str, ...], Feeds]:
+    """The texts and small pictures that were asked, and the arrays they become."""
+    by_path = preprocess is not None and tokenizer is None and not isinstance(feeds, Mapping)
+    if is_picture(feeds) or by_path:
+        pictures = pictures_in(feeds)
+        arrays = prepared(m, pictures, preprocess)
+        return (), tuple(thumbnail(p) for p in pictures[:_ROWS_SHOWN]), arrays
+    texts = texts_in(feeds)
+    return texts, (), tokenized(m, texts, tokenizer, max_length) if texts else _arrays(m.inputs, feeds)
 
 
 def _infinite(outputs: Answers) -> Iterator[str]:
@@ -195,8 +228,12 @@ def _refuse_nan(m: Model, outputs: Answers, feeds: Feeds) -> None:
         )
 
 
-def _softmax(scores: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    x = scores.astype(np.float64).clip(-1e300, 1e300)  # infinite scores stay the largest, without inf - inf
+def probabilities_of(scores: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
+    """Softmax of each row, ``(batch, classes)``; rows that are probabilities already stay as they are."""
+    values = scores.astype(np.float64)
+    if values.min(initial=0) >= 0 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+        return values
+    x = values.clip(-1e300, 1e300)  # infinite scores stay the largest, without inf - inf
     e = np.exp(x - x.max(axis=1, keepdims=True))
     result: npt.NDArray[np.float64] = e / e.sum(axis=1, keepdims=True)
     return result

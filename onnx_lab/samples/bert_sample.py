@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnx_lab._quiet import quiet
+from onnx_lab._quiet import quiet, without_loading_bars
 from onnx_lab.card import Card, Shown
 from onnx_lab.errors import missing
 from onnx_lab.samples._docstrings import read_docstrings
@@ -127,7 +127,7 @@ def bert(folder: str | Path | None = None, *, seed: int = 0, offline: bool | Non
     except ImportError:
         raise missing("transformers", "torch") from None
     weights, data = find_weights(folder, offline=offline), read_docstrings()
-    with quiet("transformers"):  # it warns that the classifier is new: it is, and is trained below
+    with quiet("transformers"), without_loading_bars():  # it warns that the classifier is new: it is, and is trained below
         tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
         model = BertForSequenceClassification.from_pretrained(
             weights.folder,

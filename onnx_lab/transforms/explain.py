@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab._metadata import module_of
-from onnx_lab.transforms._blocks import open_blocks, scores_of, weighted_of
+from onnx_lab._blocks import open_blocks, scores_of, weighted_of
 from onnx_lab.transforms.attention import refuse_native, refuse_shapes, sdpa_rules
 
 if TYPE_CHECKING:

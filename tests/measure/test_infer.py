@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 import onnx_lab as lab
 from onnx_lab.errors import BadInput, BadModel
 from onnx_lab.measure._text import cut_texts
-from onnx_lab.measure.infer import _softmax
+from onnx_lab.measure.infer import probabilities_of
 
 X = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
 ABCD = ("a", "b", "c", "d")
@@ -147,7 +147,7 @@ def test_texts_that_were_cut_are_counted() -> None:
 def test_softmax_of_what_is_infinite() -> None:
     inf = float("inf")
     given = np.array([[inf, 0, -inf], [-inf, -inf, -inf], [1e5, 1e5, 0]], np.float32)
-    np.testing.assert_allclose(_softmax(given), [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0]])
+    np.testing.assert_allclose(probabilities_of(given), [[1, 0, 0], [1 / 3, 1 / 3, 1 / 3], [0.5, 0.5, 0]])
 
 
 def test_an_unknown_target() -> None:

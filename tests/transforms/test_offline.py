@@ -41,7 +41,7 @@ def test_it_loads_here(frozen: Model, feeds: dict[str, np.ndarray]) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"cpu": ["x86_64", "AVX2"]}, "cpu x86_64, AVX2"),
+        ({"cpu": ["riscv64"]}, "cpu riscv64"),
         ({"onnxruntime": {"onnxruntime": "1.99.0"}}, "onnxruntime 1.99.0"),
         ({"provider": "cuda"}, "provider cuda"),
     ],

@@ -91,7 +91,7 @@ def test_per_channel_has_a_scale_for_each(tmp_path: Path) -> None:
     def worst(q: Model) -> float:
         return float((np.abs(run(q, x) - true).max(axis=0) / np.abs(true).max(axis=0)).max())
 
-    assert worst(by_channel) < 0.05
+    assert worst(by_channel) < 0.1, "8 bits, or 7 on a CPU without VNNI"
     assert worst(by_tensor) > 0.2
 
 
