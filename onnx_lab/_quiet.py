@@ -72,7 +72,7 @@ def quiet(*loggers: str, descriptors: bool = False) -> Iterator[Heard]:
 @contextlib.contextmanager
 def without_loading_bars() -> Iterator[None]:
     """No "Loading weights" bar of transformers: in a notebook it stays behind as a dead widget. Downloads keep theirs."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as bars
 
     if not bars.is_progress_bar_enabled():

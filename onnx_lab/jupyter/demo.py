@@ -41,15 +41,12 @@ def copy_notebooks(folder: Path) -> list[Path]:
     BadInput
         When `folder` cannot be made or written.
     """
-    written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for notebook in notebooks():
-            if not (folder / notebook.name).exists():
-                written.append(Path(shutil.copyfile(notebook, folder / notebook.name)))
+        absent = [n for n in notebooks() if not (folder / n.name).exists()]
+        return [shutil.copyfile(n, folder / n.name) for n in absent]
     except OSError as e:
         raise BadInput(f"{folder}: {e.strerror}", accepted="a folder that you may write", do="name another") from e
-    return written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -144,7 +144,9 @@ def _array(made: Any) -> npt.NDArray[Any]:
 
 def _fits(array: npt.NDArray[Any], spec: TensorSpec) -> bool:
     dims = spec.shape[1:]
-    return array.ndim == len(dims) and all(not isinstance(d, int) or d == n for d, n in zip(dims, array.shape))
+    if array.ndim != len(dims):
+        return False
+    return all(not isinstance(d, int) or d == n for d, n in zip(dims, array.shape, strict=True))
 
 
 def _without_batch(spec: TensorSpec) -> str:

@@ -43,6 +43,13 @@ def tokenized(m: Model, texts: tuple[str, ...], tokenizer: Tokenizer | None, max
         )
     if not callable(tokenizer):
         raise BadInput(f"a {type(tokenizer).__name__} as tokenizer", accepted="Hugging Face's, or one called like it")
+    limit = getattr(tokenizer, "model_max_length", None)  # a huge number where the tokenizer does not know
+    if isinstance(limit, int) and max_length > limit:
+        raise BadInput(
+            f"max_length={max_length}",
+            accepted=f"up to {limit} tokens, as the tokenizer says of its model",
+            do="cut the text into pieces",
+        )
     wanted = {s.name: s for s in m.inputs}
     length = fixed_length(m)
     options = {"padding": "max_length", "max_length": length} if length else {"padding": True, "max_length": max_length}

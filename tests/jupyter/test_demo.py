@@ -5,15 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from onnx_lab.jupyter import demo, start
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_the_notebooks_are_copied_and_jupyterlab_opens_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served: list[Path] = []
-    monkeypatch.setattr(start, "serve", lambda folder, *, allow_root: served.append(folder))
+    monkeypatch.setattr(start, "serve", lambda folder, **_: served.append(folder))
     folder = tmp_path / "new" / "demo"
     assert demo.main(["demo", str(folder)]) == 0
     assert served == [folder]

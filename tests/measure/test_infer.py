@@ -144,6 +144,18 @@ def test_texts_that_were_cut_are_counted() -> None:
     assert not list(cut_texts((), {"attention_mask": masks}, 4))
 
 
+def test_more_tokens_than_the_model_has_places_for() -> None:
+    class Tokenizer:
+        model_max_length = 512
+
+        def __call__(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("not asked")
+
+    with pytest.raises(BadInput, match="max_length=2000") as caught:
+        lab.infer(lab.samples.tiny(), "word", tokenizer=Tokenizer(), max_length=2000)
+    assert "up to 512 tokens" in str(caught.value)
+
+
 def test_softmax_of_what_is_infinite() -> None:
     inf = float("inf")
     given = np.array([[inf, 0, -inf], [-inf, -inf, -inf], [1e5, 1e5, 0]], np.float32)
