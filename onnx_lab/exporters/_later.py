@@ -8,7 +8,6 @@ from onnx_lab.errors import NotInThisVersion
 _FRAMEWORKS = {
     "keras": ("Keras", "model.export('model.onnx', format='onnx') after one call, then lab.load('model.onnx')"),
     "tensorflow": ("TensorFlow", "python -m tf2onnx.convert --saved-model FOLDER --output model.onnx, then lab.load"),
-    "sklearn": ("scikit-learn", "skl2onnx.to_onnx(model, X[:1]).SerializeToString() to a file, then lab.load"),
     "xgboost": ("XGBoost", "onnxmltools.convert_xgboost(model, ...), then lab.load"),
     "lightgbm": ("LightGBM", "onnxmltools.convert_lightgbm(model, ...), then lab.load"),
     "paddle": ("Paddle", "paddle.onnx.export(model, 'model', input_spec=[...]), then lab.load('model.onnx')"),

@@ -14,6 +14,8 @@ DEFAULT_OPSET = 20
 #: From the oldest that TorchScript still writes with constant folding to the newest that onnxscript converts to.
 OPSETS = range(9, 26)
 EXPORTERS = ("dynamo", "torchscript")
+#: How a classifier of scikit-learn gives its probabilities: as a matrix, as a list of dicts, one output per class.
+ZIPMAPS = ("off", "on", "columns")
 
 #: None: find them; True: they must be dynamic; False: none; else input name -> {axis: name}.
 Dynamic = bool | Mapping[str, Mapping[int, str]] | None
@@ -31,6 +33,7 @@ class ExportOptions:
     exporter: str = "dynamo"
     tolerance: float = 1e-4
     check: bool = True
+    zipmap: str = "off"
 
     def __post_init__(self) -> None:
         if self.opset is not None and (not isinstance(self.opset, int) or self.opset not in OPSETS):
@@ -44,6 +47,10 @@ class ExportOptions:
                 f"exporter={self.exporter!r}",
                 accepted=" or ".join(EXPORTERS),
                 do=did_you_mean(self.exporter, EXPORTERS),
+            )
+        if self.zipmap not in ZIPMAPS:
+            raise BadInput(
+                f"zipmap={self.zipmap!r}", accepted=" or ".join(ZIPMAPS), do=did_you_mean(str(self.zipmap), ZIPMAPS)
             )
         if not self.tolerance > 0:
             raise BadInput(f"tolerance={self.tolerance!r}", accepted="a number above 0, for instance 1e-4")

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from onnx_lab._load import load
 from onnx_lab.errors import BadInput
@@ -33,6 +33,7 @@ def export(
     exporter: str = "dynamo",
     tolerance: float = 1e-4,
     check: bool = True,
+    zipmap: Literal["off", "on", "columns"] = "off",
 ) -> Model:
     """Turn a framework's model into a Model, and check that it gives the same answers.
 
@@ -66,6 +67,9 @@ def export(
         Largest difference allowed, absolute; relative to the output's largest value where that is above 1.
     check : bool, default True
         False skips the comparison; the card says so.
+    zipmap : {"off", "on", "columns"}, default "off"
+        For classifiers of scikit-learn: probabilities as a matrix ``[batch, classes]``, as a list of dicts (which only
+        onnxruntime's own API reads), or as one output for each class.
 
     Returns
     -------
@@ -99,11 +103,14 @@ def export(
         exporter=exporter,
         tolerance=tolerance,
         check=check,
+        zipmap=zipmap,
     )
     if name is not None and not re.fullmatch(r"[^/\\\0]+", name):
         raise BadInput(f"name={name!r}", accepted="a name that can be a file's, without slashes")
     for accepts, exporter_for in EXPORTERS:
         if accepts(obj):
+            if zipmap != "off" and exporter_for is not _export_estimator:
+                raise BadInput(f"zipmap={zipmap!r}", accepted="a classifier of scikit-learn", do="leave it out")
             return exporter_for(obj, example, options, name)
     raise _unknown(obj)
 
@@ -185,6 +192,16 @@ def _export_module(obj: Any, example: Any, options: ExportOptions, name: str | N
     return export_module(module, example, options, name or kind)
 
 
+def _is_estimator(obj: object) -> bool:
+    return any(k.__module__.split(".")[0] == "sklearn" for k in type(obj).__mro__)
+
+
+def _export_estimator(obj: Any, example: Any, options: ExportOptions, name: str | None) -> Model:
+    from onnx_lab.exporters.sklearn_export import export_estimator
+
+    return export_estimator(obj, example, options, name)
+
+
 def _refuse(obj: Any, _example: Any, _options: ExportOptions, _name: str | None) -> Model:
     raise _later.not_yet(obj)
 
@@ -194,6 +211,7 @@ def _refuse(obj: Any, _example: Any, _options: ExportOptions, _name: str | None)
 EXPORTERS: list[tuple[Callable[[object], bool], Exporter]] = [
     (_is_path, _export_path),
     (lambda obj: bool(_later.framework_of(obj)), _refuse),
+    (_is_estimator, _export_estimator),
     (_is_module, _export_module),
 ]
 
