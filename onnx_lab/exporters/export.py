@@ -150,8 +150,10 @@ def _is_path(obj: object) -> bool:
     return isinstance(obj, (str, os.PathLike))
 
 
-def _export_path(obj: str | os.PathLike[str], example: Any, options: ExportOptions, name: str | None) -> Model:
-    """A file is loaded; a folder or hub name goes to Hugging Face."""
+def _export_path(obj: str | os.PathLike[str], example: Any, options: ExportOptions, name: str | None) -> Any:
+    """A file is loaded; a folder or hub name goes to open_clip where it is one of those, else to Hugging Face."""
+    from onnx_lab.exporters import clip
+
     path = Path(obj).expanduser()
     text = os.fspath(obj)
     if path.suffix == ".onnx":
@@ -162,6 +164,8 @@ def _export_path(obj: str | os.PathLike[str], example: Any, options: ExportOptio
             accepted="a .onnx file, a folder with config.json, or a name on the hub",
             do="build the module in your code, load the weights into it, and lab.export(net)",
         )
+    if text.startswith(clip.HUB_PREFIX) or (path.is_dir() and clip.is_clip_folder(path) and example is None):
+        return clip.export_folder(text, options, name)
     if path.is_dir() and not (path / "config.json").is_file():
         onnx_files = sorted(path.glob("*.onnx"))
         hint = f"lab.load({str(onnx_files[0])!r})" if onnx_files else "name the folder that holds config.json"
@@ -175,6 +179,19 @@ def _export_path(obj: str | os.PathLike[str], example: Any, options: ExportOptio
     from onnx_lab.exporters.huggingface import export_name
 
     return export_name(text, example, options, name)
+
+
+def _is_clip(obj: object) -> bool:
+    from onnx_lab.exporters.clip import is_hugging_face_clip, is_open_clip
+
+    return is_open_clip(obj) or is_hugging_face_clip(obj)
+
+
+def _export_clip(obj: Any, example: Any, options: ExportOptions, name: str | None) -> Any:
+    """The towers as a pair; with an example the whole model as one file, as any other module."""
+    from onnx_lab.exporters.clip import export_clip
+
+    return export_clip(obj, options, name) if example is None else _export_module(obj, example, options, name)
 
 
 def _is_module(obj: object) -> bool:
@@ -212,6 +229,7 @@ EXPORTERS: list[tuple[Callable[[object], bool], Exporter]] = [
     (_is_path, _export_path),
     (lambda obj: bool(_later.framework_of(obj)), _refuse),
     (_is_estimator, _export_estimator),
+    (_is_clip, _export_clip),
     (_is_module, _export_module),
 ]
 

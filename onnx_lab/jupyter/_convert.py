@@ -113,7 +113,8 @@ def _checked(p: Parameter, value: Any, text: str) -> Any:
 
         return load(value)
     items = value if isinstance(value, list | tuple) and takes.many else [value]
-    if isinstance(value, int | float | str | Path) or all(fits(i, takes.objects) for i in items):
+    texts = takes.text and all(isinstance(i, str) for i in items)
+    if texts or isinstance(value, int | float | str | Path) or all(fits(i, takes.objects) for i in items):
         return value
     owned = vars(value) if hasattr(value, "__dict__") else {}
     near = [f"{text}.{k}" for k, v in owned.items() if not k.startswith("_") and fits(v, takes.objects)]

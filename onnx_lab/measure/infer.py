@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from onnx_lab.card import Card, Table
-from onnx_lab.errors import BadInput, BadModel
+from onnx_lab.errors import BadInput
 from onnx_lab.measure._answers import Answers
+from onnx_lab.measure._finite import infinite, refuse_nan
 from onnx_lab.measure._pictures import Preprocess, is_picture, pictures_in, prepared, thumbnail
 from onnx_lab.measure._result import Machine, Result, this_machine
 from onnx_lab.measure._text import Tokenizer, cut_texts, fixed_length, texts_in, tokenized
 from onnx_lab.model import Model, TensorSpec
+from onnx_lab.pair import ClipPair
 from onnx_lab.runtime.client import session
 from onnx_lab.runtime.target import Target
 from onnx_lab.task import Feeds
@@ -88,12 +90,13 @@ class Inference(Result):
 
 
 def infer(
-    m: Model,
+    m: Model | ClipPair,
     feeds: Feeds | str | Sequence[str] | Any,
     *,
     target: Target | str | None = None,
     tokenizer: Tokenizer | None = None,
     preprocess: Preprocess | None = None,
+    prompts: Sequence[str | Sequence[str]] | None = None,
     labels: Sequence[str] | None = None,
     max_length: int = 128,
     allow_nan: bool = False,
@@ -102,8 +105,9 @@ def infer(
 
     Parameters
     ----------
-    m : Model
-        Runs in a child process that is kept for the next call.
+    m : Model or ClipPair
+        Runs in a child process that is kept for the next call. A pair takes pictures and `prompts`; without prompts
+        it gives the features alone, of pictures or of texts.
     feeds : dict of str to array, str, Path, picture, or a list of these
         Arrays by input name; lists are taken where nothing is lost by it. Text needs a `tokenizer`. A picture is a
         path, a PIL image, or ``uint8[height, width, 3]``, and needs `preprocess`.
@@ -114,6 +118,8 @@ def infer(
     preprocess : callable, optional
         PIL image -> one array without the batch axis: open_clip's or torchvision's transform, a processor of Hugging
         Face, the ``.preprocess`` of a sample.
+    prompts : sequence of str, optional
+        For a pair: what may be in the pictures, in words. Each is a column of ``.probabilities``.
     labels : sequence of str, optional
         Class names. Default: those that the file carries.
     max_length : int, default 128
@@ -124,7 +130,8 @@ def infer(
     Returns
     -------
     Inference
-        ``.outputs``; with class names also ``.probabilities`` and ``.labels``.
+        ``.outputs``; with class names also ``.probabilities`` and ``.labels``. Of a pair the outputs are
+        ``image_features``, ``text_features`` (both of length 1) and ``logits_per_image``.
 
     Raises
     ------
@@ -143,10 +150,14 @@ def infer(
     >>> len(lab.infer(m, {"x": [[0.5] * 8]}, labels=["a", "b", "c", "d"]).labels)
     1
     """
+    if isinstance(m, ClipPair):
+        return _of_pair(m, feeds, prompts, labels, target, tokenizer, preprocess)
+    if prompts is not None:
+        raise BadInput(f"prompts for {m.name}, one Model", accepted="a ClipPair", do="lab.export(a CLIP) makes one")
     texts, pictures, arrays = _asked(m, feeds, tokenizer, preprocess, max_length)
     outputs = session(m, target).run(arrays)
     if not allow_nan:
-        _refuse_nan(m, outputs, arrays)
+        refuse_nan(m, outputs, arrays)
     classes = tuple(labels) if labels is not None else m.labels
     scores = next(
         (v for v in outputs.values() if v.ndim == 2 and v.shape[1] == len(classes) and v.dtype.kind == "f"), None
@@ -161,10 +172,23 @@ def infer(
         None if scores is None else probabilities_of(scores),
         classes,
         texts,
-        (*cut_texts(texts, arrays, fixed_length(m) or max_length), *_infinite(outputs)),
+        (*cut_texts(texts, arrays, fixed_length(m) or max_length), *infinite(outputs)),
         this_machine(),
         pictures,
     )
+
+
+def _of_pair(
+    pair: ClipPair, feeds: Any, prompts: Any, labels: Any, target: Target | str | None, tokenizer: Any, preprocess: Any
+) -> Inference:
+    from onnx_lab.measure._zero_shot import answers
+
+    outputs, chances, texts, notes, pictures = answers(pair, feeds, prompts, tokenizer, preprocess, target)
+    classes = () if chances is None else tuple(labels or ([prompts] if isinstance(prompts, str) else prompts))
+    if chances is not None and len(classes) != chances.shape[1]:
+        raise BadInput(f"{len(classes)} labels for {chances.shape[1]} prompts", accepted="one label for each prompt")
+    on = str(Target.of(target))
+    return Inference(pair.name, on, outputs, chances, classes, texts, notes, this_machine(), pictures)
 
 
 def _asked(
@@ -178,12 +202,6 @@ def _asked(
         return (), tuple(thumbnail(p) for p in pictures[:_ROWS_SHOWN]), arrays
     texts = texts_in(feeds)
     return texts, (), tokenized(m, texts, tokenizer, max_length) if texts else _arrays(m.inputs, feeds)
-
-
-def _infinite(outputs: Answers) -> Iterator[str]:
-    for name, value in outputs.items():
-        if value.dtype.kind == "f" and (n := int(np.isinf(value).sum())):
-            yield f"{n} of {value.size} values of output {name!r} are infinite"
 
 
 def _labelled(sample: str, label: str, probabilities: dict[str, float]) -> dict[str, Any]:
@@ -212,20 +230,6 @@ def _lossless(name: str, value: Any, spec: TensorSpec | None) -> npt.NDArray[np.
     # Python's floats are float64: rounding them to float32 is meant, losing a fraction to an integer is not
     kept = np.allclose(cast, found) if cast.dtype.kind == "f" else np.array_equal(cast, found)
     return cast if kept else found
-
-
-def _refuse_nan(m: Model, outputs: Answers, feeds: Feeds) -> None:
-    for name, value in outputs.items():
-        if value.dtype.kind != "f" or not (bad := int(np.isnan(value).sum())):
-            continue
-        dirty = [k for k, v in feeds.items() if v.dtype.kind == "f" and not np.isfinite(v).all()]
-        raise BadModel(
-            f"{m.name}: {bad} of {value.size} values of output {name!r} are NaN",
-            accepted="finite outputs, or allow_nan=True to see them",
-            do=f"the feeds {dirty} hold NaN or Inf themselves: look there first"
-            if dirty
-            else "if this came with fp16: lab.fp16(..., block_ops=[...]) keeps the operators that overflow in float32",
-        )
 
 
 def probabilities_of(scores: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
