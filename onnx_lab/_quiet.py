@@ -70,6 +70,19 @@ def quiet(*loggers: str, descriptors: bool = False) -> Iterator[Heard]:
 
 
 @contextlib.contextmanager
+def without_progress(*loggers: str) -> Iterator[None]:
+    """Warnings only from these loggers: some libraries (Paddle) set the root logger to INFO for the whole process."""
+    unset = [logger for name in loggers if not (logger := logging.getLogger(name)).level]
+    for logger in unset:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger in unset:
+            logger.setLevel(logging.NOTSET)
+
+
+@contextlib.contextmanager
 def without_loading_bars() -> Iterator[None]:
     """No "Loading weights" bar of transformers: in a notebook it stays behind as a dead widget. Downloads keep theirs."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars

@@ -6,6 +6,9 @@ a crash, a full disk or an interrupt leaves the workspace as it was.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
+from onnx_lab._quiet import without_progress
 from onnx_lab.model import LINEAGE_KEY, Model, Step, lineage_to_json
 
 if TYPE_CHECKING:
@@ -76,7 +80,8 @@ def produce(
     step_key = workspace.key(verb, origin, {**options, "name": name}, versions) if origin else None
     if step_key and (hit := workspace.recall(step_key, name=name)):
         return hit
-    made = body()
+    with without_progress("onnx_ir", "onnxscript", "onnxslim"):
+        made = body()
     step = Step(verb, dict(options), versions, parent.digest if parent else None, made.notes)
     lineage = (*(parent.lineage if parent else ()), step)
     made.graph.metadata_props.update({**made.metadata, LINEAGE_KEY: lineage_to_json(lineage)})
@@ -85,7 +90,16 @@ def produce(
         model = workspace.adopt(folder, f"{name}.onnx")
     if step_key:
         workspace.remember(step_key, model)
+    del made
+    give_memory_back()
     return model
+
+
+def give_memory_back() -> None:
+    """Return freed memory to the system: glibc keeps it otherwise, and a walk of ten steps grew to twice its need."""
+    gc.collect()  # graphs are full of cycles
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library: it has its own ways
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def write_ir(graph: ir.Model, path: Path) -> None:

@@ -19,7 +19,7 @@ def from_example(module: torch.nn.Module, example: Any) -> TorchSource:
     """The source for the caller's own example; batch and sequence axes are named by what the tensors have in common."""
     args, kwargs = _call(module, example)
     source = TorchSource.of(module, args, kwargs)
-    inputs = _with_axis_names(source.inputs)
+    inputs = with_axis_names(source.inputs)
     masks = _masks(inputs)
     samples = {k: v for k, v in inputs.example.items() if k not in masks}
     return replace(source, inputs=replace(inputs, samples=samples, padding=masks))
@@ -60,7 +60,7 @@ def _tensors(value: Any) -> Any:
     return value
 
 
-def _with_axis_names(inputs: Inputs) -> Inputs:
+def with_axis_names(inputs: Inputs) -> Inputs:
     """Name axis 0 ``batch`` where it has the first input's size; axis 1 ``sequence`` where it has the ids' length."""
     shaped = [s for s in inputs.specs if s.shape]
     batch = shaped[0].shape[0] if shaped else None
