@@ -103,7 +103,7 @@ def finish(
     else:
         checked = {"say": [f"not compared with {source.framework} (check=False)"]}
     notes: dict[str, Any] = {"say": [*checked.pop("say"), *said], "parity": checked, "code": code}
-    return Made(graph, notes, dict(metadata or {}))
+    return Made(graph, notes, {**(metadata or {}), **options.metadata})
 
 
 def _renamed(graph: ir.Model, source: Original, options: ExportOptions) -> Original:

@@ -6,11 +6,8 @@ from onnx_lab.errors import NotInThisVersion
 
 #: First part of a class's module -> what it is called, and how to get a .onnx file from it meanwhile.
 _FRAMEWORKS = {
-    "keras": ("Keras", "model.export('model.onnx', format='onnx') after one call, then lab.load('model.onnx')"),
-    "tensorflow": ("TensorFlow", "python -m tf2onnx.convert --saved-model FOLDER --output model.onnx, then lab.load"),
     "xgboost": ("XGBoost", "onnxmltools.convert_xgboost(model, ...), then lab.load"),
     "lightgbm": ("LightGBM", "onnxmltools.convert_lightgbm(model, ...), then lab.load"),
-    "paddle": ("Paddle", "paddle.onnx.export(model, 'model', input_spec=[...]), then lab.load('model.onnx')"),
     "jax": ("JAX", "jax2tf and tf2onnx, then lab.load"),
     "flax": ("Flax", "jax2tf and tf2onnx, then lab.load"),
 }

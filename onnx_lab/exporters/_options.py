@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onnx_lab.errors import BadInput, did_you_mean
+from onnx_lab.model import LABELS_KEY
 from onnx_lab.produce import options_json
 
 #: The first opset in which LayerNormalization and Gelu are single nodes, and the newest of the TorchScript exporter.
@@ -34,6 +36,7 @@ class ExportOptions:
     tolerance: float = 1e-4
     check: bool = True
     zipmap: str = "off"
+    labels: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.opset is not None and (not isinstance(self.opset, int) or self.opset not in OPSETS):
@@ -54,7 +57,7 @@ class ExportOptions:
             )
         if not self.tolerance > 0:
             raise BadInput(f"tolerance={self.tolerance!r}", accepted="a number above 0, for instance 1e-4")
-        for option in ("input_names", "output_names"):
+        for option in ("input_names", "output_names", "labels"):
             _check_names(option, getattr(self, option))
         _check_dynamic(self.dynamic)
 
@@ -62,6 +65,11 @@ class ExportOptions:
     def opset_wanted(self) -> int:
         """The opset to write."""
         return self.opset or DEFAULT_OPSET
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the file carries because the caller said so: class names."""
+        return {} if self.labels is None else {LABELS_KEY: json.dumps(list(self.labels))}
 
     def as_json(self, source: str) -> dict[str, Any]:
         """What goes into the lineage and the cache key: the source, the opset, and all that is not the default."""

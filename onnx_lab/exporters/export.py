@@ -13,6 +13,7 @@ from onnx_lab.errors import BadInput
 from onnx_lab.exporters import _later
 from onnx_lab.exporters._options import DEFAULT_OPSET, Dynamic, ExportOptions
 from onnx_lab.model import Model
+from onnx_lab.runtime.keras_models import is_keras
 
 #: What an exporter is called with: the object, the example or None, the options, the name or None.
 Exporter = Callable[[Any, Any, ExportOptions, str | None], Model]
@@ -34,6 +35,7 @@ def export(
     tolerance: float = 1e-4,
     check: bool = True,
     zipmap: Literal["off", "on", "columns"] = "off",
+    labels: Sequence[str] | None = None,
 ) -> Model:
     """Turn a framework's model into a Model, and check that it gives the same answers.
 
@@ -70,6 +72,9 @@ def export(
     zipmap : {"off", "on", "columns"}, default "off"
         For classifiers of scikit-learn: probabilities as a matrix ``[batch, classes]``, as a list of dicts (which only
         onnxruntime's own API reads), or as one output for each class.
+    labels : sequence of str, optional
+        Class names, in the order of the scores; they travel in the file, and `onnx_lab.infer` answers with them.
+        Default: those that the source itself carries.
 
     Returns
     -------
@@ -104,6 +109,7 @@ def export(
         tolerance=tolerance,
         check=check,
         zipmap=zipmap,
+        labels=labels,
     )
     if name is not None and not re.fullmatch(r"[^/\\\0]+", name):
         raise BadInput(f"name={name!r}", accepted="a name that can be a file's, without slashes")
@@ -153,11 +159,22 @@ def _is_path(obj: object) -> bool:
 def _export_path(obj: str | os.PathLike[str], example: Any, options: ExportOptions, name: str | None) -> Any:
     """A file is loaded; a folder or hub name goes to open_clip where it is one of those, else to Hugging Face."""
     from onnx_lab.exporters import clip
+    from onnx_lab.exporters.paddle_export import export_saved, saved_program
 
     path = Path(obj).expanduser()
     text = os.fspath(obj)
     if path.suffix == ".onnx":
         return load(path, name=name)
+    if path.is_file() and path.suffix in (".keras", ".h5", ".hdf5"):
+        from onnx_lab.exporters.keras_export import export_file
+
+        return export_file(path, example, options, name)
+    if (path / "saved_model.pb").is_file():
+        from onnx_lab.exporters.tensorflow_export import export_saved_model
+
+        return export_saved_model(path, example, options, name)
+    if saved_program(path):
+        return export_saved(path, example, options, name)
     if path.is_file():
         raise BadInput(
             f"{text} is a file of weights, or a pickle, which the lab does not open",
@@ -209,6 +226,32 @@ def _export_module(obj: Any, example: Any, options: ExportOptions, name: str | N
     return export_module(module, example, options, name or kind)
 
 
+def _export_keras(obj: Any, example: Any, options: ExportOptions, name: str | None) -> Model:
+    from onnx_lab.exporters.keras_export import export_model
+
+    return export_model(obj, example, options, name)
+
+
+def _is_tensorflow(obj: object) -> bool:
+    return any(k.__module__.split(".")[0] == "tensorflow" for k in type(obj).__mro__)
+
+
+def _export_tensorflow(obj: Any, example: Any, options: ExportOptions, name: str | None) -> Model:
+    from onnx_lab.exporters.tensorflow_export import export_object
+
+    return export_object(obj, example, options, name)
+
+
+def _is_layer(obj: object) -> bool:
+    return any(k.__module__.split(".")[0] == "paddle" for k in type(obj).__mro__)
+
+
+def _export_layer(obj: Any, example: Any, options: ExportOptions, name: str | None) -> Model:
+    from onnx_lab.exporters.paddle_export import export_layer
+
+    return export_layer(obj, example, options, name)
+
+
 def _is_estimator(obj: object) -> bool:
     return any(k.__module__.split(".")[0] == "sklearn" for k in type(obj).__mro__)
 
@@ -224,11 +267,14 @@ def _refuse(obj: Any, _example: Any, _options: ExportOptions, _name: str | None)
 
 
 #: Who takes what, asked in this order. No predicate imports a framework; a Keras model on the torch backend is a
-#: torch module too, so frameworks that are not exported yet are told apart first.
+#: torch module too, so Keras is asked first.
 EXPORTERS: list[tuple[Callable[[object], bool], Exporter]] = [
     (_is_path, _export_path),
+    (is_keras, _export_keras),
+    (_is_tensorflow, _export_tensorflow),
     (lambda obj: bool(_later.framework_of(obj)), _refuse),
     (_is_estimator, _export_estimator),
+    (_is_layer, _export_layer),
     (_is_clip, _export_clip),
     (_is_module, _export_module),
 ]

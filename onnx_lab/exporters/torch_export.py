@@ -91,7 +91,7 @@ def make(
         "outputs": list(source.output_names),
     }
     notes = {"say": say, "parity": checked, "call": call, "exporter": done.written.exporter}
-    return Made(done.written.graph, notes, dict(metadata or {}))
+    return Made(done.written.graph, notes, {**(metadata or {}), **options.metadata})
 
 
 def _check_types(source: TorchSource, options: ExportOptions) -> None:

@@ -32,8 +32,8 @@ DEFAULT_TIMEOUT_S = 600.0
 class Worker:
     """A live engine in a child process of its own.
 
-    Made by `Worker.for_model` and `Worker.for_torch`; a context manager. Safe to share between threads: calls wait
-    for each other.
+    Made by `Worker.for_model`, `.for_torch` and `.for_tensorflow`; a context manager. Safe to share between
+    threads: calls wait for each other.
 
     Attributes
     ----------
@@ -121,6 +121,18 @@ class Worker:
         worker = cls(Child(count), name, timeout_s, None)
         request = {"threads": count, "autocast": autocast, "search": search_path()}
         return worker._open({"op": "torch", "torch": request, "blob": len(blob)}, f"loading {name} (PyTorch)", blob)
+
+    @classmethod
+    def for_tensorflow(cls, folder: str, signature: str | None = None, *, threads: int | None = None) -> Worker:
+        """TensorFlow in a new child, with one signature of the SavedModel in `folder`.
+
+        Raises
+        ------
+        MissingExtra, BadModel
+        """
+        worker = cls(Child(threads or allowed_cpus()), "TensorFlow", DEFAULT_TIMEOUT_S, None)
+        request = {"folder": folder, "signature": signature}
+        return worker._open({"op": "tensorflow", "tensorflow": request}, f"loading {folder} (TensorFlow)")
 
     def run(self, feeds: Feeds) -> dict[str, Array]:
         """All outputs by name.

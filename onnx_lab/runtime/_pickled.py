@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from onnx_lab.errors import BadInput, missing
+from onnx_lab.runtime.keras_models import as_torch
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,9 @@ def pickled_module(module: torch.nn.Module) -> bytes:
         raise missing("cloudpickle", "torch") from None
     data = io.BytesIO()
     try:
-        torch.save(module, data, pickle_module=cloudpickle)
+        torch.save(as_torch(module), data, pickle_module=cloudpickle)
+    except BadInput:
+        raise
     except Exception as e:
         raise BadInput(
             f"{type(module).__name__} cannot be sent to another process: {type(e).__name__}: {e}",

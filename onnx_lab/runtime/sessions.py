@@ -30,6 +30,7 @@ _REMEDIES = {
 }
 
 _ERRORS_ONLY = 3
+_LEVELS = {"disable": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC"}
 
 
 class OrtEngine:
@@ -46,8 +47,8 @@ class OrtEngine:
     threads : int
         Intra-op threads; inter-op is 1.
     hints : mapping
-        The model's session hints: ``disabled_optimizers``, ``graph_optimization_level`` (``"disable"``), and
-        ``save_optimized_to``: where to write the graph that the session made of the file.
+        The model's session hints: ``disabled_optimizers``, ``graph_optimization_level`` (``"disable"`` or
+        ``"basic"``), and ``save_optimized_to``: where to write the graph that the session made of the file.
 
     Raises
     ------
@@ -135,8 +136,8 @@ def _open(
     session_options.inter_op_num_threads = 1
     session_options.log_severity_level = _ERRORS_ONLY
     session_options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    if hints.get("graph_optimization_level") == "disable":
-        session_options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if level := _LEVELS.get(str(hints.get("graph_optimization_level"))):
+        session_options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
     if target_file := hints.get("save_optimized_to"):
         _save_optimized(session_options, Path(target_file), Path(path).stat().st_size)
     extra: dict[str, Any] = {}

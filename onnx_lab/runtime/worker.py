@@ -1,7 +1,7 @@
 """The child process that opens engines: ``python -m onnx_lab.runtime.worker``, spoken to over its own stdin and stdout.
 
-It serves one engine at a time. Requests are frames (see `_wire`): ``open``, ``torch``, ``run``, ``time``, ``probe``,
-``onnxsim``.
+It serves one engine at a time. Requests are frames (see `_wire`): ``open``, ``torch``, ``tensorflow``, ``run``,
+``time``, ``relax``, ``convert``, ``probe``, ``onnxsim``.
 It dies when the pipe closes, also in the middle of a run, so an interrupted notebook leaves nothing behind.
 """
 
@@ -95,6 +95,21 @@ def _open_torch(header: dict[str, Any], blob: bytes) -> Any:
     return TorchEngine(blob, **header["torch"])
 
 
+def _open_tensorflow(header: dict[str, Any], _blob: bytes) -> Any:
+    from onnx_lab.runtime.tensorflow_engine import TensorFlowEngine
+
+    return TensorFlowEngine(**header["tensorflow"])
+
+
+def _relax(engine: Any, header: dict[str, Any], _arrays: dict[str, Array]) -> Reply:
+    engine.relax(header["shapes"])
+    return {}, {}
+
+
+def _convert(engine: Any, header: dict[str, Any], _arrays: dict[str, Array]) -> Reply:
+    return engine.convert(**header["convert"]), {}
+
+
 def _run(engine: Any, _header: dict[str, Any], arrays: dict[str, Array]) -> Reply:
     return {}, engine.run(arrays)
 
@@ -121,10 +136,16 @@ def _onnxsim(_engine: Any, header: dict[str, Any], _arrays: dict[str, Array]) ->
     return simplify_file(**header["onnxsim"]), {}
 
 
-_OPENERS: dict[str, Callable[[dict[str, Any], bytes], Any]] = {"open": _open_session, "torch": _open_torch}
+_OPENERS: dict[str, Callable[[dict[str, Any], bytes], Any]] = {
+    "open": _open_session,
+    "torch": _open_torch,
+    "tensorflow": _open_tensorflow,
+}
 _ACTIONS: dict[str, Callable[[Any, dict[str, Any], dict[str, Array]], Reply]] = {
     "run": _run,
     "time": _time,
+    "relax": _relax,
+    "convert": _convert,
     "probe": _probe,
     "onnxsim": _onnxsim,
 }
