@@ -1,4 +1,4 @@
-"""CLIP: an open_clip model, a Hugging Face CLIPModel, or a folder of either -> a ClipPair of two Models.
+"""CLIP: an open_clip model (also by its folder) or a Hugging Face CLIPModel -> a ClipPair of two Models.
 
 Each tower takes the road of every torch module (`onnx_lab.exporters.torch_export`), so axes, parity and cache are the
 same. What is known of a CLIP is given along: the size of its pictures, the length of its texts, which token ends one.
@@ -6,7 +6,7 @@ same. What is known of a CLIP is given along: the size of its pictures, the leng
 
 from __future__ import annotations
 
-import json
+import copy
 import logging
 import math
 from collections.abc import Iterator
@@ -63,13 +63,8 @@ def is_hugging_face_clip(obj: object) -> bool:
 
 
 def is_clip_folder(path: Path) -> bool:
-    """Whether a folder holds an open_clip model, or a Hugging Face one whose config names ``CLIPModel``."""
-    if (path / CONFIG_FILE).is_file():
-        return True
-    try:
-        return "CLIPModel" in (json.loads((path / "config.json").read_text()).get("architectures") or ())
-    except (OSError, ValueError, AttributeError):
-        return False
+    """Whether a folder holds an open_clip model in the hub's layout."""
+    return (path / CONFIG_FILE).is_file()
 
 
 def export_clip(model: Any, options: ExportOptions, name: str | None) -> ClipPair:
@@ -85,8 +80,9 @@ def export_clip(model: Any, options: ExportOptions, name: str | None) -> ClipPai
     _refuse(model, options)
     label = type(model).__name__
     name = name or label
+    model, said = _in_float32(model)
     towers = _hugging_face(model) if is_hugging_face_clip(model) else _open_clip(model)
-    made = {t.part: _exported(t, options, label, f"{name}-{t.part}") for t in towers}
+    made = {t.part: _exported(t, options, label, f"{name}-{t.part}", said) for t in towers}
     bias = getattr(model, "logit_bias", None)
     return ClipPair(
         image=made["image"],
@@ -99,13 +95,10 @@ def export_clip(model: Any, options: ExportOptions, name: str | None) -> ClipPai
 
 
 def export_folder(source: str | Path, options: ExportOptions, name: str | None) -> ClipPair:
-    """Export the model of a local folder, or of a hub name that begins with ``hf-hub:``."""
+    """Export the open_clip model of a local folder, or of a hub name that begins with ``hf-hub:``."""
     text = str(source)
     folder = None if text.startswith(HUB_PREFIX) else Path(source).expanduser()
-    if folder is not None and not (folder / CONFIG_FILE).is_file():
-        model = _load_hugging_face(folder)
-    else:
-        model = load_open_clip(text if folder is None else f"local-dir:{folder}")
+    model = load_open_clip(text if folder is None else f"local-dir:{folder}")
     label = text.removeprefix(HUB_PREFIX).rsplit("/", 1)[-1] if folder is None else folder.resolve().name
     return export_clip(model, options, name or label)
 
@@ -143,23 +136,6 @@ def load_open_clip(source: str) -> Any:
             ) from e
 
 
-def _load_hugging_face(folder: Path) -> Any:
-    with quiet(*CHATTER, "huggingface_hub"):
-        try:
-            import torch
-            from transformers import CLIPModel
-        except ImportError:
-            raise missing("transformers", "torch") from None
-        try:
-            return CLIPModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True)
-        except Exception as e:
-            raise ExportError(
-                f"{folder} could not be read as a CLIPModel: {str(e).strip().splitlines()[0][:300]}",
-                accepted="a folder with config.json and model.safetensors",
-                do="a pickled pytorch_model.bin: load it in your own code, model.save_pretrained(folder) converts it",
-            ) from e
-
-
 def _refuse(model: Any, options: ExportOptions) -> None:
     if any(k.__name__ == "CoCa" for k in type(model).__mro__):
         raise ExportError(
@@ -172,11 +148,11 @@ def _refuse(model: Any, options: ExportOptions) -> None:
             raise BadInput(f"{option} for a pair", accepted="names are given: image, text, image_features, ...")
 
 
-def _exported(tower: Tower, options: ExportOptions, label: str, name: str) -> Model:
+def _exported(tower: Tower, options: ExportOptions, label: str, name: str, said: list[str]) -> Model:
     def body() -> Made:
         arguments = dict(zip(tower.inputs.names, to_tensors(tower.module, tower.inputs.example.values()), strict=True))
         source = replace(TorchSource.of(tower.module, (), arguments), inputs=tower.inputs)
-        return make(source, options, _said(tower.module))
+        return make(source, options, said)
 
     with quiet(*CHATTER):
         key = module_identity(tower.module)
@@ -184,11 +160,16 @@ def _exported(tower: Tower, options: ExportOptions, label: str, name: str) -> Mo
     return produce("export", options_json, body, tools=(*TOOLS, "open_clip_torch"), name=name, cache_key=key)
 
 
-def _said(module: torch.nn.Module) -> list[str]:
-    halves = [str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.dtype.itemsize < 4]
-    if not halves:
-        return []
-    return [f"weights in {halves[0]}, as the source has them: for float32 export model.float()"]
+def _in_float32(model: Any) -> tuple[Any, list[str]]:
+    """The model, or a copy of it in float32, with a sentence that says so.
+
+    Halves become float32 without loss. Exported as they are, ONNX Runtime's CPU provider crashed on a float16 tower.
+    """
+    others = sorted({str(p.dtype).removeprefix("torch.") for p in model.parameters()} - {"float32"})
+    if not others:
+        return model, []
+    said = f"the weights were in {', '.join(others)} and are float32 in the file; lab.fp16 makes it half the size"
+    return copy.deepcopy(model).float(), [said]
 
 
 def _open_clip(model: Any) -> tuple[Tower, Tower]:
@@ -196,7 +177,7 @@ def _open_clip(model: Any) -> tuple[Tower, Tower]:
 
     size = model.visual.image_size
     height, width = size if isinstance(size, (tuple, list)) else (size, size)
-    image = TensorSpec("image", _dtype(model.visual), ("batch", 3, height, width))
+    image = TensorSpec("image", "float32", ("batch", 3, height, width))
     text = TensorSpec("text", "int64", ("batch", _context(model)))
     feeds = random_feeds([text], batch=_BATCH, ids_below={"text": int(model.vocab_size)})
     return (
@@ -209,9 +190,7 @@ def _hugging_face(model: Any) -> tuple[Tower, Tower]:
     from onnx_lab.exporters._clip_towers import HuggingFaceImageTower, HuggingFaceTextTower
 
     vision, words = model.config.vision_config, model.config.text_config
-    pixels = TensorSpec(
-        "pixel_values", _dtype(model.vision_model), ("batch", vision.num_channels, vision.image_size, vision.image_size)
-    )
+    pixels = TensorSpec("pixel_values", "float32", ("batch", vision.num_channels, vision.image_size, vision.image_size))
     ids = TensorSpec("input_ids", "int64", ("batch", "sequence"))
     mask = TensorSpec("attention_mask", "int64", ("batch", "sequence"))
     inputs = Inputs(
@@ -239,11 +218,6 @@ def _context(model: Any) -> int:
     if is_hugging_face_clip(model):
         return int(model.config.text_config.max_position_embeddings)
     return int(model.context_length)
-
-
-def _dtype(module: torch.nn.Module) -> str:
-    """The dtype that pictures must have; a tower in half precision takes halves."""
-    return str(next(p.dtype for p in module.parameters())).removeprefix("torch.").replace("bfloat16", "float32")
 
 
 @contextmanager

@@ -47,8 +47,8 @@ def export_pretrained(model: transformers.PreTrainedModel, example: Any, options
     )
 
 
-def export_name(name_or_folder: str, example: Any, options: ExportOptions, name: str | None) -> Model:
-    """Export what a local folder or a hub name stands for; see `onnx_lab.export`."""
+def export_name(name_or_folder: str, example: Any, options: ExportOptions, name: str | None) -> Any:
+    """Export what a local folder or a hub name stands for, a CLIPModel as a pair; see `onnx_lab.export`."""
     config = _config(name_or_folder)
     folder = Path(name_or_folder).expanduser()
     commit = None
@@ -64,9 +64,13 @@ def export_name(name_or_folder: str, example: Any, options: ExportOptions, name:
         model, said = _load(name_or_folder, config, commit)
         return _make(model, example, options, said)
 
+    name = name or label.split("/")[-1]
+    if example is None and "CLIPModel" in (getattr(config, "architectures", None) or ()):
+        from onnx_lab.exporters.clip import export_clip
+
+        return export_clip(_load(name_or_folder, config, commit)[0], options, name)
     given = value_identity(example)
     key = f"{identity}:{given}" if identity and given else None
-    name = name or label.split("/")[-1]
     return produce("export", options.as_json(label), body, tools=TOOLS, name=name, cache_key=key)
 
 

@@ -30,7 +30,7 @@ COLOURS = {
     "black": (22, 22, 24),
 }
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "heart", "arrow")
-SIZES = {"small": (0.17, 0.22), "large": (0.29, 0.37)}  # radius, as a share of the picture
+SIZES = {"small": (0.21, 0.25), "large": (0.32, 0.37)}  # radius, as a share of the picture
 PLACES = {"on the left": (-1, 0), "on the right": (1, 0), "at the top": (0, -1), "at the bottom": (0, 1)}
 BACKGROUNDS = {"white": (242, 242, 240), "gray": (150, 152, 155), "brown": (122, 84, 58), "cyan": (150, 215, 225)}
 TEMPLATES = ("{}", "a picture of {}", "a drawing of {}", "a photo of {}")
@@ -81,7 +81,7 @@ def prompt(colour: str, shape: str) -> str:
 
 def caption(scene: Scene, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
     """A sentence that is true of the scene, and the words (of `facts`) that it says; size, place, ground by chance."""
-    size, place, ground = (w if rng.random() < 0.4 else "" for w in (scene.size, scene.place, scene.background))
+    size, place, ground = (w if rng.random() < 0.25 else "" for w in (scene.size, scene.place, scene.background))
     words = " ".join(w for w in (size, scene.colour, scene.shape) if w)
     sentence = f"{_article(words)} {words}"
     sentence += f" {place}" if place else ""
@@ -107,10 +107,10 @@ def picture(scene: Scene) -> Image:
     room = big / 2 - radius
     right, down = PLACES[scene.place]
     # along its own axis well off the middle, across it near the middle
-    along, across = rng.uniform(0.55, 0.95) * room, rng.uniform(-0.3, 0.3) * room
+    along, across = rng.uniform(0.7, 0.9) * room, rng.uniform(-0.15, 0.15) * room
     x = big / 2 + (right * along if right else across)
     y = big / 2 + (down * along if down else across)
-    turn = rng.uniform(-0.2, 0.2)
+    turn = rng.uniform(-0.1, 0.1)
     colour = _shade(COLOURS[scene.colour], rng)
     for outline in _outlines(scene.shape):
         draw.polygon([_at(p, x, y, radius, turn) for p in outline], fill=colour)

@@ -154,16 +154,6 @@ def roberta() -> Any:
     return transformers.RobertaForMaskedLM(transformers.RobertaConfig(**SMALL, type_vocab_size=1))
 
 
-def clip() -> Any:
-    vision = {k: v for k, v in SMALL.items() if k not in ("vocab_size", "max_position_embeddings")}
-    config = transformers.CLIPConfig(
-        text_config={**SMALL, "eos_token_id": 2},
-        vision_config={**vision, "image_size": 32, "patch_size": 8},
-        projection_dim=16,
-    )
-    return transformers.CLIPModel(config)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "inputs"),
@@ -171,7 +161,6 @@ def clip() -> Any:
         (gpt2, ["input_ids", "attention_mask"]),
         (t5, ["input_ids", "attention_mask", "decoder_input_ids"]),
         (roberta, ["input_ids", "attention_mask"]),
-        (clip, ["input_ids", "pixel_values", "attention_mask"]),
     ],
 )
 def test_other_families(make: Callable[[], Any], inputs: list[str]) -> None:

@@ -126,7 +126,7 @@ def test_texts_that_fill_the_context_are_counted(pair: ClipPair) -> None:
         ({"tokenizer": None}, "prompts without a tokenizer", "text: int64[batch, 8]"),
         ({"tokenizer": 3}, "a int as tokenizer", "open_clip"),
         ({"preprocess": None}, "a picture without preprocess", "float32[3, 4, 4]"),
-        ({"preprocess": lambda p: np.zeros((3, 9, 9), np.float32)}, "float32[3, 9, 9]", "float32[3, 4, 4]"),
+        ({"preprocess": lambda _: np.zeros((3, 9, 9), np.float32)}, "float32[3, 9, 9]", "float32[3, 4, 4]"),
         ({"tokenizer": lambda t: np.zeros((len(t), 5), np.int64)}, "axis 1 is 5", "fixed at 8"),
         ({"labels": ["one"]}, "1 labels for 3 prompts", "one label"),
     ],

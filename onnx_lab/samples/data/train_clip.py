@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import torch
 
 SEED = 1
-PICTURES, EPOCHS, BATCH = 12_000, 8, 200
+PICTURES, EPOCHS, BATCH = 12_000, 9, 200
 POSITIONS = 18  # the longest caption has 17 tokens
-LEARNING_RATE, WARM_UP, DECAY = 1e-3, 60, 0.1
+LEARNING_RATE, WARM_UP, DECAY = 2e-3, 60, 0.1
 
 
 def train(*, seed: int = SEED, pictures: int = PICTURES, epochs: int = EPOCHS) -> dict[str, torch.Tensor]:
