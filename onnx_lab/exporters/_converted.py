@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
 from onnx_lab.errors import BadInput
-from onnx_lab.exporters import parity
+from onnx_lab.exporters import _preprocessing, parity
 from onnx_lab.exporters._inputs import Inputs
 from onnx_lab.exporters._options import ExportOptions
 from onnx_lab.exporters.parity import Array
@@ -102,7 +102,11 @@ def finish(
             checked = parity.check(model, source, parity.trials(source.inputs, tests), options.tolerance)
     else:
         checked = {"say": [f"not compared with {source.framework} (check=False)"]}
-    notes: dict[str, Any] = {"say": [*checked.pop("say"), *said], "parity": checked, "code": code}
+    notes: dict[str, Any] = {
+        "say": [*checked.pop("say"), *said, *_preprocessing.sentences(graph)],
+        "parity": checked,
+        "code": code,
+    }
     return Made(graph, notes, {**(metadata or {}), **options.metadata})
 
 

@@ -24,6 +24,9 @@ _TORCHSCRIPT_OPERATOR = re.compile(r"operator '([\w:]+)'|unrecognized namespace 
 _STATIC = re.compile(r"static shape of (\d+) for dimension inputs\['input_(\d+)'\]\.shape\[(\d+)\]")
 _FRAME = re.compile(r'File "([^"]+)", line (\d+), in (\S+)')
 
+#: A line that loops, or asks how often to.
+_LOOP = re.compile(r"\s*(async )?(for|while)\b|.*\brange\(")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -103,21 +106,34 @@ def _unsupported(operator: str, chain: list[BaseException], module: torch.nn.Mod
     path, kind = _scope(node)
     place = _node_place(node) or _line_with(operator, module, path) or place_of(chain[0])
     used_in = f"{path} ({kind})" if path else kind
-    own = not operator.startswith(("aten::", "prim::"))
+    own = not operator.startswith(("aten::", "prim::", "torchvision::"))
+    do = (
+        "write that step with plain tensor operations, or try another opset=; for an operator of your own, "
+        "torch.onnx.export(custom_translation_table=...) in your code, then lab.load"
+    )
+    if operator.startswith("torchvision::"):
+        do = "export backbone and head as one module whose forward ends before it, and do this step in Python"
     return UnsupportedOperator(
         f"the operator {operator} has no ONNX form"
         + (f"; it is used in {used_in}" if used_in else "")
         + (f", at {place}" if place else ""),
         accepted="operators of torch that onnxscript translates" + (", not custom ones" if own else ""),
-        do="write that step with plain tensor operations, or try another opset=; for an operator of your own, "
-        "torch.onnx.export(custom_translation_table=...) in your code, then lab.load",
+        do=do,
     )
 
 
 def _data_dependent(chain: list[BaseException]) -> ExportError:
     place = place_of(chain[0])
+    at = f", at {place}" if place else ""
+    if place is not None and _LOOP.match(linecache.getline(place.file, place.line)):
+        return ExportError(
+            f"forward loops as often as a tensor's values say, which a graph cannot{at}",
+            accepted="loops over shapes and layers",
+            do="one operation on the whole axis (a mask, cumsum, gather, scatter); or keep the loop in Python and export "
+            "the module that it calls",
+        )
     return ExportError(
-        "forward decides by the values of a tensor, which a graph cannot" + (f", at {place}" if place else ""),
+        f"forward decides by the values of a tensor, which a graph cannot{at}",
         accepted="decisions by shapes, dtypes and options",
         do="torch.where(condition, a, b), or torch.cond(condition, f, g, (x,)); exporter='torchscript' would keep only "
         "the branch that the example takes",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from onnx_lab._metadata import strip_stack_traces
 from onnx_lab._quiet import quiet
 from onnx_lab.errors import BadInput, ExportError, missing
-from onnx_lab.exporters import _axes
+from onnx_lab.exporters import _axes, _preprocessing
 from onnx_lab.exporters._identity import module_identity
 from onnx_lab.exporters._inputs import Inputs
 from onnx_lab.exporters._options import ExportOptions
@@ -85,6 +85,7 @@ def make(
     strip_stack_traces(done.written.graph)
     axes, checked = done.axes, dict(done.checked)
     say = [*checked.pop("say"), *said, *axes.said, *done.written.said, *_bound_sentences(done.written.bounds)]
+    say += _preprocessing.sentences(done.written.graph)
     shapes = [list(axes.inputs.example[s.name].shape) for s in axes.inputs.specs]
     call = {
         "inputs": [[s.name, s.dtype, list(s.shape), n] for s, n in zip(axes.inputs.specs, shapes, strict=True)],

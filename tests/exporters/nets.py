@@ -91,6 +91,44 @@ class ByValue(Linear):
         return x
 
 
+class ByCount(Linear):
+    """Loops as often as a value says."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(int(x.abs().sum()) + 1):
+            x = self.a(x)
+        return x
+
+
+class ByItem(Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale = x.max().item()
+        return self.a(x) * scale if scale > 1 else x
+
+
+class Normalises(nn.Module):
+    """Takes pictures of bytes, or of 0 to 1, and normalises them itself."""
+
+    def __init__(self, of_bytes: bool) -> None:
+        super().__init__()
+        self.c = nn.Conv2d(3, 4, 3)
+        self.scale = 255.0 if of_bytes else 1.0
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.c((x / self.scale - self.mean) / self.std).mean((2, 3))
+
+
+class Detects(nn.Module):
+    """Boxes and scores of a head, and NMS behind it."""
+
+    def forward(self, boxes: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        import torchvision
+
+        return torchvision.ops.nms(boxes, scores, 0.5)
+
+
 class AlwaysDropout(Linear):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.dropout(self.a(x), 0.5, training=True)

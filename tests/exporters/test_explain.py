@@ -36,6 +36,38 @@ def test_a_branch_on_values_names_its_line_and_is_never_traced_away(
     assert not isinstance(e.value, UnsupportedOperator)
 
 
+def test_a_loop_over_values_names_its_line_and_another_way_round(
+    nets: ModuleType, line_of: Callable[[str], int]
+) -> None:
+    with pytest.raises(ExportError, match="loops as often as a tensor's values say") as e:
+        lab.export(nets.ByCount())
+    assert f"nets.py:{line_of('for _ in range(int(x.abs()')}" in str(e.value)
+    assert "export the module that it calls" in str(e.value)
+
+
+def test_a_number_taken_out_of_a_tensor_is_a_branch_where_it_decides(
+    nets: ModuleType, line_of: Callable[[str], int]
+) -> None:
+    with pytest.raises(ExportError, match="decides by the values of a tensor") as e:
+        lab.export(nets.ByItem())
+    assert f"nets.py:{line_of('if scale > 1 else x')}" in str(e.value)
+
+
+def test_an_operator_of_torchvision_is_left_to_python() -> None:
+    import torch
+    import torchvision
+
+    class Aligns(torch.nn.Module):
+        def forward(self, x: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+            return torchvision.ops.deform_conv2d(x, offset, weight)
+
+    example = (torch.randn(1, 3, 8, 8), torch.zeros(1, 18, 6, 6), torch.randn(4, 3, 3, 3))
+    with pytest.raises(UnsupportedOperator, match="torchvision::deform_conv2d") as e:
+        lab.export(Aligns(), example)
+    assert "export backbone and head" in str(e.value)
+    assert "test_explain.py:" in str(e.value)
+
+
 def test_torchscript_on_request_says_what_it_kept_from_the_example(nets: ModuleType) -> None:
     try:
         m = lab.export(nets.ByValue(), exporter="torchscript")
