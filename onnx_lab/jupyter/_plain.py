@@ -11,6 +11,7 @@ from onnx_lab.card import megabytes
 from onnx_lab.jupyter._code import Code
 from onnx_lab.jupyter._parse import Call
 from onnx_lab.model import Model
+from onnx_lab.pair import ClipPair
 from onnx_lab.runtime.target import Target
 
 _WRITES_ITS_OWN = {
@@ -48,6 +49,8 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
 
     def infer(given: Mapping[str, Any]) -> str:
         m, feeds = given["m"], given["feeds"]
+        if isinstance(m, ClipPair):
+            return code.pair_code(m.image.inputs[0], m.logit_scale, m.logit_bias, target=given.get("target"))
         text = feeds if isinstance(feeds, str) else None
         options = {k: given[k] for k in ("target", "max_length") if k in given}
         return code.infer_code(m.inputs, hints=m.session_hints, text=text, **options)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,15 @@ from onnx_lab.task import Feeds
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: One picture, in RGB -> what the model takes of it, without the batch axis.
-Preprocess = Callable[["Image"], Any]
-
 _ACCEPTED = "a path, a PIL image, uint8[height, width, 3], or a list of these"
 _THUMBNAIL = 96
+
+
+class Preprocess(Protocol):
+    """What is asked of a preprocessing: a call with one picture in RGB."""
+
+    def __call__(self, picture: Image, /) -> Any:
+        """What the model takes of it, without the batch axis."""
 
 
 def pictures_in(given: Any) -> tuple[Image, ...]:

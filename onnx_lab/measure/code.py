@@ -74,6 +74,40 @@ def infer_code(
     )
 
 
+def pair_code(
+    image: TensorSpec, logit_scale: float, logit_bias: float | None = None, *, target: Target | str | None = None
+) -> str:
+    """Pictures against prompts, with the two files of a CLIP.
+
+    Examples
+    --------
+    >>> print(pair_code(TensorSpec("image", "float32", ("batch", 3, 64, 64)), 100.0).splitlines()[-1])
+    print(odds / odds.sum(axis=1, keepdims=True))
+    """
+    scores = f"scores = {logit_scale:.6g} * features[0] @ features[1].T"
+    odds = [
+        "odds = np.exp(scores - scores.max(axis=1, keepdims=True))",
+        "print(odds / odds.sum(axis=1, keepdims=True))",
+    ]
+    if logit_bias is not None:
+        scores, odds = f"{scores} + {logit_bias:.6g}", ["print(1 / (1 + np.exp(-scores)))"]
+    return "\n".join(
+        [
+            *_imports(),
+            *_session("image", "image.onnx", target, {}),
+            *_session("text", "text.onnx", target, {}),
+            f"pictures = ...  # {image.dtype}{list(image.shape)}: preprocess(PIL image), one above the other",
+            'tokens = ...  # tokenizer(["a photo of a cat", "a photo of a dog"]) of this very model',
+            "features = [",
+            "    tower.run(None, {tower.get_inputs()[0].name: value})[0]",
+            "    for tower, value in ((image, pictures), (text, tokens))",
+            "]",
+            scores,
+            *odds,
+        ]
+    )
+
+
 def compare_code(target: Target | str | None = None) -> str:
     """Largest difference and cosine of two files over batches of feeds."""
     lines = [*_imports(), *_session("a", "a.onnx", target, {}), *_session("b", "b.onnx", target, {})]
