@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,9 @@ class ExportOptions:
     def as_json(self, source: str) -> dict[str, Any]:
         """What goes into the lineage and the cache key: the source, the opset, and all that is not the default."""
         given = {k: v for k, v in vars(self).items() if v != ExportOptions.__dataclass_fields__[k].default}
+        if self.labels is not None:  # a thousand names would fill the card; they are in the file
+            digest = hashlib.sha256(self.metadata[LABELS_KEY].encode()).hexdigest()[:8]
+            given["labels"] = f"{len(self.labels)} names, {digest}"
         return options_json(**{"source": source, **given, "opset": self.opset_wanted})
 
 

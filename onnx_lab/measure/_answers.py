@@ -12,6 +12,7 @@ import numpy.typing as npt
 from onnx_lab.errors import BadInput
 from onnx_lab.model import Model
 from onnx_lab.runtime.client import Worker, session
+from onnx_lab.runtime.keras_models import module_name
 from onnx_lab.runtime.target import Target
 from onnx_lab.task import Feeds
 
@@ -47,4 +48,4 @@ def answering(who: Answerer, target: Target | str | None) -> Iterator[Callable[[
 
 def name_of(who: Answerer) -> str:
     """Short name for titles."""
-    return who.name if isinstance(who, Model) else type(who).__name__
+    return who.name if isinstance(who, Model) else module_name(who)

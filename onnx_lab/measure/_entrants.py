@@ -15,6 +15,7 @@ from onnx_lab.model import Model, TensorSpec
 from onnx_lab.runtime._pickled import pickled_module
 from onnx_lab.runtime._wire import Array
 from onnx_lab.runtime.client import Worker
+from onnx_lab.runtime.keras_models import is_keras, module_name
 from onnx_lab.runtime.target import PROVIDERS, Target
 from onnx_lab.task import Feeds, batch_size
 
@@ -100,7 +101,14 @@ def contestants(given: Any, targets: Sequence[str | Target]) -> tuple[Contestant
             chosen: Iterable[str | Target | None] = [on] if on is not None else targets
             found += [Contestant(name or what.name, what, Target.of(t)) for t in chosen]
         elif is_module(what):
-            found.append(Contestant(name or f"{type(what).__name__} (PyTorch)", what, None, _autocast(on)))
+            found.append(
+                Contestant(
+                    name or f"{module_name(what)} ({'Keras' if is_keras(what) else 'PyTorch'})",
+                    what,
+                    None,
+                    _autocast(on),
+                )
+            )
         else:
             raise BadInput(f"contestant {what!r:.80}", accepted=_ACCEPTED, do="lab.load(path) or lab.export(obj) first")
     return _distinct(found)

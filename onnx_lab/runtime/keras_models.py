@@ -25,6 +25,17 @@ def is_keras(thing: object) -> bool:
     return any(k.__module__.startswith("keras.") and k.__name__ == "Model" for k in type(thing).__mro__)
 
 
+def module_name(module: Any) -> str:
+    """What a live module is called in tables: a Keras model by its own name, another by its class.
+
+    Examples
+    --------
+    >>> module_name(3)
+    'int'
+    """
+    return str(module.name) if is_keras(module) else type(module).__name__
+
+
 def input_names(model: Any) -> tuple[str, ...]:
     """The names that the user gave to the inputs; ``input``, or ``input_0``, ... for those that Keras numbered."""
     inputs = model.inputs
@@ -63,14 +74,20 @@ def without_tensorflow() -> Iterator[None]:
     from keras.src.utils import module_utils
 
     lazy = module_utils.tensorflow
-    if "tensorflow" in sys.modules or backend() == "tensorflow":
-        yield
-        return
-    before, lazy._available = lazy._available, False
+    before = lazy._available
+    keep_tensorflow_out()
     try:
         yield
     finally:
         lazy._available = before
+
+
+def keep_tensorflow_out() -> None:
+    """`without_tensorflow` for the rest of the process."""
+    from keras.src.utils import module_utils
+
+    if "tensorflow" not in sys.modules and backend() != "tensorflow":
+        module_utils.tensorflow._available = False
 
 
 def as_torch(module: Any) -> Any:

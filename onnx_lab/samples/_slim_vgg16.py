@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onnx_lab.errors import missing
+from onnx_lab.runtime.keras_models import keep_tensorflow_out
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +68,7 @@ def read_digits() -> tuple[Digits, Digits]:
 
 
 def keras_on_torch() -> Any:
-    """Keras, on the torch backend where nobody chose another.
+    """Keras, on the torch backend where nobody chose another; then TensorFlow stays out of the process.
 
     Raises
     ------
@@ -79,6 +80,7 @@ def keras_on_torch() -> Any:
         import keras
     except ImportError:
         raise missing("keras", "keras") from None
+    keep_tensorflow_out()
     return keras
 
 

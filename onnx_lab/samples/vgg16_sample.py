@@ -11,14 +11,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from onnx_lab.card import Card, Shown
 from onnx_lab.errors import BadInput, missing
-from onnx_lab.runtime.keras_models import without_tensorflow
 from onnx_lab.samples import _slim_vgg16 as slim
 from onnx_lab.task import Feeds, Task
 
@@ -144,12 +143,11 @@ def preprocess(picture: Image, side: int) -> npt.NDArray[np.float32]:
 
 def _digits(seed: int) -> Vgg16Sample:
     train, test = slim.read_digits()
-    with without_tensorflow():
-        model = slim.build()
+    model = slim.build()
     images = tuple(test.images())
     chosen = np.random.default_rng(seed).permutation(len(train.labels))[:_CALIBRATION]
-    calibration = _batches(slim.Digits(train.pixels[chosen], train.labels[chosen]).images(), slim.SIDE, "image")
-    task = Task("which digit it is", _batches(images, slim.SIDE, "image"), test.labels, slim.CLASSES)
+    calibration = list(_Batches(slim.Digits(train.pixels[chosen], train.labels[chosen]).images(), slim.SIDE, "image"))
+    task = Task("which digit it is", _Batches(images, slim.SIDE, "image"), test.labels, slim.CLASSES)
     source = "slim VGG16, trained on scikit-learn's digits (the ImageNet weights are not here)"
     return Vgg16Sample(model, task, calibration, images, slim.CLASSES, source, slim.SIDE)
 
@@ -161,13 +159,13 @@ def _photographs(model: Any, source: str, seed: int) -> Vgg16Sample:
     side = int(model.inputs[0].shape[1])
     crops = _crops(2 * _CROPS, seed)
     images, rest = tuple(crops[:_CROPS]), crops[_CROPS:]
-    batches = _batches(images, side, "input")
+    batches = _Batches(images, side, "input")
     with torch.no_grad():
         answers = [model(torch.from_numpy(np.asarray(f["input"])), training=False).argmax(-1) for f in batches]
     labels = torch.cat(answers).cpu().numpy().astype(np.int64)
     classes = _imagenet_classes(int(model.outputs[0].shape[-1]))
     task = Task("the class that Keras gives in float32", batches, labels, classes)
-    return Vgg16Sample(model, task, _batches(rest, side, "input"), images, classes, source, side)
+    return Vgg16Sample(model, task, list(_Batches(rest, side, "input")), images, classes, source, side)
 
 
 def _crops(count: int, seed: int) -> list[Image]:
@@ -234,16 +232,15 @@ def _host_answers() -> bool:
 
 
 def _with_weights(keras: Any, file: Path) -> Any:
-    with without_tensorflow():
-        model = keras.applications.VGG16(weights=None)
-        try:
-            model.load_weights(file)
-        except Exception as e:
-            raise BadInput(
-                f"{file.name} does not hold the weights of VGG16: {(str(e).splitlines() or [''])[0][:200]}",
-                accepted=f"{IMAGENET_FILE} as Keras downloads it",
-                do="lab.export(file) for any other Keras model",
-            ) from e
+    model = keras.applications.VGG16(weights=None)
+    try:
+        model.load_weights(file)
+    except Exception as e:
+        raise BadInput(
+            f"{file.name} does not hold the weights of VGG16: {(str(e).splitlines() or [''])[0][:200]}",
+            accepted=f"{IMAGENET_FILE} as Keras downloads it",
+            do="lab.export(file) for any other Keras model",
+        ) from e
     return model
 
 
@@ -257,6 +254,25 @@ def _imagenet_classes(count: int) -> tuple[str, ...]:
         return tuple(f"ImageNet class {i}" for i in range(count))
 
 
-def _batches(images: Sequence[Image], side: int, name: str) -> list[Feeds]:
-    arrays = [preprocess(p, side) for p in images]
-    return [{name: np.stack(arrays[i : i + _BATCH])} for i in range(0, len(arrays), _BATCH)]
+@dataclass(frozen=True)
+class _Batches(Sequence[Feeds]):
+    """Pictures as batches that are prepared when they are asked for: as arrays all of them take four times the room."""
+
+    images: Sequence[Any]
+    side: int
+    name: str
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // _BATCH)
+
+    @overload
+    def __getitem__(self, index: int) -> Feeds: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Feeds]: ...
+    def __getitem__(self, index: int | slice) -> Feeds | list[Feeds]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        start = index % len(self) * _BATCH
+        return {self.name: np.stack([preprocess(p, self.side) for p in self.images[start : start + _BATCH]])}

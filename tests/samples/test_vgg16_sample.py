@@ -93,11 +93,7 @@ def test_a_host_that_does_not_answer_costs_seconds(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 def test_a_file_in_the_layout_of_imagenets_weights(tmp_path: Path) -> None:
     """The full VGG16 at 224x224 with its 1000 classes, its weights drawn at random: 550 MB."""
-    from onnx_lab.runtime.keras_models import without_tensorflow
-
-    keras = slim.keras_on_torch()
-    with without_tensorflow():
-        keras.applications.VGG16(weights=None).save_weights(tmp_path / "vgg16.weights.h5")
+    slim.keras_on_torch().applications.VGG16(weights=None).save_weights(tmp_path / "vgg16.weights.h5")
     net = lab.samples.vgg16(tmp_path / "vgg16.weights.h5")
     assert (net.side, len(net.classes), len(net.task)) == (224, 1000, 48)
     assert net.source == "VGG16 of vgg16.weights.h5"
