@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from onnx_lab.measure.verdict import verdict as verdict
     from onnx_lab.model import Model as Model
     from onnx_lab.model import Step as Step
+    from onnx_lab.pair import ClipPair as ClipPair
     from onnx_lab.recipes.recipe import Recipe as Recipe
     from onnx_lab.runtime.doctor import doctor as doctor
     from onnx_lab.runtime.target import Target as Target
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 # public name -> (module, attribute); "" takes the module itself
 _HOME = {
+    "ClipPair": ("pair", "ClipPair"),
     "Model": ("model", "Model"),
     "Recipe": ("recipes.recipe", "Recipe"),
     "Step": ("model", "Step"),

@@ -36,7 +36,7 @@ def export(
     check: bool = True,
     zipmap: Literal["off", "on", "columns"] = "off",
     labels: Sequence[str] | None = None,
-) -> Model:
+) -> Any:  # a Model, of a CLIP a ClipPair; a union would have to be taken apart at every call
     """Turn a framework's model into a Model, and check that it gives the same answers.
 
     Example feeds, input names and dynamic batch and sequence axes are found by itself. The model is exported in eval
@@ -49,7 +49,8 @@ def export(
     ----------
     obj : torch.nn.Module, transformers.PreTrainedModel, str or Path
         A module or Hugging Face model in memory; or a local folder or hub name of a Hugging Face model; or a
-        ``.onnx`` file, which is loaded as by `onnx_lab.load`.
+        ``.onnx`` file, which is loaded as by `onnx_lab.load`. A CLIP (open_clip's, or a ``CLIPModel``; also the folder
+        of one, or ``hf-hub:NAME``) becomes two Models in a `onnx_lab.ClipPair`.
     example : tensor, array, or a tuple or dict of them, optional
         One batch: positional arguments, or keyword arguments by name. Needed only where none can be found.
     name : str, optional
@@ -78,7 +79,7 @@ def export(
 
     Returns
     -------
-    Model
+    Model, or ClipPair for a CLIP
 
     Raises
     ------
