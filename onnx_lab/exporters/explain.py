@@ -129,8 +129,8 @@ def _data_dependent(chain: list[BaseException]) -> ExportError:
         return ExportError(
             f"forward loops as often as a tensor's values say, which a graph cannot{at}",
             accepted="loops over shapes and layers",
-            do="one operation on the whole axis (a mask, cumsum, gather, scatter); or keep the loop in Python and export "
-            "the module that it calls",
+            do="one operation on the whole axis (a mask, cumsum, gather, scatter); or keep the loop in Python and "
+            "export the module that it calls",
         )
     return ExportError(
         f"forward decides by the values of a tensor, which a graph cannot{at}",

@@ -47,12 +47,14 @@ def export(
 
     Parameters
     ----------
-    obj : torch.nn.Module, transformers.PreTrainedModel, str or Path
+    obj : torch.nn.Module, transformers.PreTrainedModel, Keras, scikit-learn, TensorFlow or Paddle model, str or Path
         A module or Hugging Face model in memory; or a local folder or hub name of a Hugging Face model; or a
         ``.onnx`` file, which is loaded as by `onnx_lab.load`. A CLIP (open_clip's, or a ``CLIPModel``; also the folder
-        of one, or ``hf-hub:NAME``) becomes two Models in a `onnx_lab.ClipPair`.
+        of one, or ``hf-hub:NAME``) becomes two Models in a `onnx_lab.ClipPair`. A fitted scikit-learn estimator or
+        pipeline; a live ``paddle.nn.Layer``, or the files that ``paddle.jit.save`` wrote.
     example : tensor, array, or a tuple or dict of them, optional
-        One batch: positional arguments, or keyword arguments by name. Needed only where none can be found.
+        One batch: positional arguments, or keyword arguments by name. Needed only where none can be found: by a
+        Paddle layer always, by scikit-learn for tables of mixed columns (a few rows of the DataFrame) and for text.
     name : str, optional
         Short name for tables and files. Default: the class, folder or hub name.
     opset : int, optional

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import onnx_lab as lab
 from onnx_lab.errors import ExportError, ParityError
@@ -123,3 +124,13 @@ def test_padding_is_masked_on_the_right() -> None:
     assert mask.sum(1).tolist() == [8, 9, 9]
     assert (np.diff(mask, axis=1) <= 0).all(), "ones, then zeros"
     assert ((ids == 7) == (mask == 0)).all()
+
+
+def test_answers_too_small_to_tell_apart_are_said() -> None:
+    class Faint(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 1e-9
+
+    example = torch.randn(2, 8)
+    assert "the check says little" in "".join(lab.export(Faint(), example).lineage[-1].notes["say"])
+    assert "says little" not in "".join(lab.export(torch.nn.ReLU(), example).lineage[-1].notes["say"])

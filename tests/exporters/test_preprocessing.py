@@ -46,9 +46,8 @@ def graph(*steps: tuple[str, object, bool]) -> ir.Model:
         constants.append(c)
         nodes.append(ir.node(op, [at, c] if first else [c, at]))
         at = nodes[-1].outputs[0]
-    return ir.Model(
-        ir.Graph([picture], [at], nodes=nodes, initializers=constants, opset_imports={"": 20}), ir_version=10
-    )
+    whole = ir.Graph([picture], [at], nodes=nodes, initializers=constants, opset_imports={"": 20})
+    return ir.Model(whole, ir_version=10)
 
 
 @pytest.mark.parametrize(
