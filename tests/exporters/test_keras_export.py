@@ -85,6 +85,7 @@ def test_the_model_is_left_as_it_was_and_tensorflow_out(model: Any, exported: la
     assert "tensorflow" not in sys.modules
 
 
+@pytest.mark.slow
 def test_batch_normalization_goes_into_the_convolution() -> None:
     net = small("normed", batch_norm=True)
     for w in net.get_layer("norm").weights:
@@ -102,6 +103,7 @@ def test_any_size_of_picture_stays_any_size() -> None:
     assert lab.infer(m, {"input": np.zeros((1, 40, 30, 3), np.float32)}).outputs["output"].shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_several_inputs_and_outputs_have_their_own_names() -> None:
     ids, extra = layers.Input((None,), dtype="int32", name="ids"), layers.Input((4,), name="extra")
     x = layers.Concatenate()([layers.GlobalAveragePooling1D()(layers.Embedding(11, 6)(ids)), extra])
@@ -127,6 +129,7 @@ def test_a_subclassed_model_needs_an_example() -> None:
     assert str(m.inputs[0]) == "input: float32[batch, 4]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 def test_files_with_the_optimizers_state(suffix: str, tmp_path: Path) -> None:
     net = small()
@@ -187,6 +190,7 @@ def test_a_file_of_another_version_says_which(tmp_path: Path) -> None:
     assert f"saved by Keras {keras.__version__}, here is 9.9" in text
 
 
+@pytest.mark.slow
 def test_the_plain_code_makes_the_same_graph(model: Any, tmp_path: Path) -> None:
     """In a process of its own: it sets the backend."""
     with without_tensorflow():
@@ -200,6 +204,7 @@ def test_the_plain_code_makes_the_same_graph(model: Any, tmp_path: Path) -> None
     assert (made.inputs[0].shape, made.header.nodes) == (m.inputs[0].shape, m.header.nodes)
 
 
+@pytest.mark.slow
 def test_live_models_are_contestants_and_have_accuracy(model: Any, exported: lab.Model) -> None:
     feeds: list[Feeds] = [{"image": np.random.default_rng(i).random((4, 16, 16, 3), np.float32)} for i in range(2)]
     same = lab.compare(model, exported, feeds)

@@ -78,8 +78,8 @@ def accuracy(model: Any, digits: Digits) -> float:
 
     with torch.no_grad():
         answers = [model(b, training=False).argmax(-1) for b in torch.from_numpy(arrays(digits)).split(64)]
-    right: npt.NDArray[np.bool_] = np.asarray(torch.cat(answers).cpu()) == digits.labels
-    return float(np.mean(right))
+    right = np.asarray(torch.cat(answers).cpu()) == digits.labels
+    return int(right.sum()) / len(digits.labels)
 
 
 def save(model: Any, out: Path, right: float) -> None:
