@@ -290,6 +290,7 @@ def _unknown(obj: object) -> BadInput:
         do = f"an instance of it: lab.export({obj.__name__}(...))"
     return BadInput(
         f"{type(obj).__module__}.{type(obj).__qualname__} is nothing that can be exported",
-        accepted="a torch.nn.Module, a Hugging Face model, its folder or hub name, or a .onnx file",
+        accepted="a torch.nn.Module, a Hugging Face, Keras, scikit-learn, TensorFlow or Paddle model, a folder or hub "
+        "name, or a .onnx file",
         do=do,
     )
