@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "$(PYTHON) cannot make a venv: apt-get install python3-venv, then again"; exit 1; }
-	@echo "Setting up $(VENV): PyTorch, ONNX Runtime, JupyterLab, ... about 7 GB and a few minutes, once."
+	@echo "Setting up $(VENV): PyTorch, ONNX Runtime, JupyterLab, ... about 10 GB and a few minutes, once."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --progress-bar off -c constraints.txt -e '.[lab,dev]'
 	@touch $@

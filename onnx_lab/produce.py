@@ -90,9 +90,15 @@ def produce(
         model = workspace.adopt(folder, f"{name}.onnx")
     if step_key:
         workspace.remember(step_key, model)
-    del made
+    _release(made.graph)
     give_memory_back()
     return model
+
+
+def _release(graph: ir.Model) -> None:
+    """Let go of the weights: onnxscript's matchers keep the last graph they saw for as long as Python runs."""
+    for value in graph.graph.initializers.values():
+        value.const_value = None
 
 
 def give_memory_back() -> None:

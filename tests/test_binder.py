@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BINDER = ROOT / "binder"
+README = (ROOT / "README.md").read_text()
 
 
 def pins(path: Path) -> dict[str, str]:
@@ -34,6 +36,15 @@ def test_its_versions_are_those_that_are_tested() -> None:
 def test_neither_tensorflow_nor_the_package_itself_is_in_the_cached_layer() -> None:
     lines = (BINDER / "requirements.txt").read_text().splitlines()
     assert not [line for line in lines if re.match(r"tensorflow|paddle|onnxruntime-gpu|onnx-lab|\.", line)]
+
+
+def test_launch_links_open_notebooks_of_this_repository() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    repository = project["urls"]["Source"].removeprefix("https://github.com/")
+    links = re.findall(r"https://mybinder\.org/v2/gh/([\w-]+/[\w-]+)/HEAD\?urlpath=lab/tree/([^)]+)", README)
+    assert len(links) >= 4
+    assert {owner for owner, _ in links} == {repository}
+    assert [path for _, path in links if not (ROOT / path).is_file()] == []
 
 
 def test_repo2docker_takes_it() -> None:

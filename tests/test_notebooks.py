@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 
 from onnx_lab.jupyter import tour
@@ -13,10 +18,53 @@ from onnx_lab.jupyter import tour
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
 LIMIT_BYTES = 200_000
+#: Binder gives 2 GB to everything; what is left is for JupyterLab itself.
+LIMIT_MEMORY_BYTES = 1_500_000_000
+#: Private memory of a process that has imported the CPU build of PyTorch (2.13.0), and of one that imports it here.
+TORCH_CPU_BYTES = 150_000_000
+_PRIVATE_BYTES_OF_TORCH = "import torch, psutil; m = psutil.Process().memory_info(); print(m.rss - m.shared)"
 
 
 def outputs(book: Any) -> list[Any]:
     return [o for c in book.cells if c.cell_type == "code" for o in c.outputs]
+
+
+class PeakMemory(threading.Thread):
+    """The largest memory that all processes below this one held at once, without what they share with files.
+
+    Libraries that are mapped from disk do not count: the kernel can drop them, and no limit of a container is hit. Nor
+    does what the CUDA build of PyTorch holds in each process beyond the CPU build, which Binder has.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.bytes = 0
+        self._over = threading.Event()
+        self._cuda: set[int] = set()
+        own = subprocess.check_output([sys.executable, "-c", _PRIVATE_BYTES_OF_TORCH])
+        self._extra = max(0, int(own) - TORCH_CPU_BYTES)
+
+    def run(self) -> None:
+        while not self._over.wait(0.1):
+            held = 0
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error, OSError):
+                    memory = process.memory_info()
+                    held += memory.rss - memory.shared - self._extra * self._has_cuda(process.pid)
+            self.bytes = max(self.bytes, held)
+
+    def _has_cuda(self, pid: int) -> bool:
+        if pid not in self._cuda and "libtorch_cuda" in Path(f"/proc/{pid}/maps").read_text():
+            self._cuda.add(pid)
+        return pid in self._cuda
+
+    def __enter__(self) -> PeakMemory:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
 
 
 @pytest.mark.slow
@@ -26,7 +74,10 @@ def test_runs_from_the_top_without_noise(path: Path, tmp_path: Path, monkeypatch
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes())
     out = tmp_path / f"executed-{path.name}"
-    assert tour.run(copy, out, timeout_s=600, quiet=True)
+    with PeakMemory() as peak:
+        assert tour.run(copy, out, timeout_s=600, quiet=True)
+    print(f"{path.stem}: peak {peak.bytes / 1e6:.0f} MB")
+    assert peak.bytes < LIMIT_MEMORY_BYTES
     book = nbformat.read(out, as_version=4)
     assert not [o for o in outputs(book) if o.output_type == "error"]
     noise = [o.text for o in outputs(book) if o.output_type == "stream" and o.name == "stderr"]

@@ -20,6 +20,7 @@ from onnx_lab.measure._result import this_machine
 from onnx_lab.measure._rounds import Rounds
 from onnx_lab.measure._stats import Speed
 from onnx_lab.measure._taken import Taken
+from onnx_lab.runtime.client import close_sessions
 from onnx_lab.runtime.target import Target, allowed_cpus
 from onnx_lab.task import Feeds
 
@@ -110,6 +111,7 @@ def bench(
     entrants = [c.entrant(f, count) for c, f in zip(found, columns, strict=True)]
     events = _Events(progress, found, shapes, reference, budget_s)
     with measuring(events.waiting) as waited:
+        close_sessions()  # idle ones hold memory, which the contestants may need
         events.start()
         taken = Rounds(entrants, budget_s=budget_s, seed=seed, on_round=events.round).run()
     return _finish(taken, found, shapes, reference, count, budget_s, waited, events)

@@ -13,6 +13,7 @@ import numpy as np
 from onnx_lab._quiet import quiet, without_loading_bars
 from onnx_lab.card import Card, Shown
 from onnx_lab.errors import missing
+from onnx_lab.produce import give_memory_back
 from onnx_lab.samples._docstrings import read_docstrings
 from onnx_lab.samples._head import MAX_LENGTH, trained_head
 from onnx_lab.samples._weights import find_weights
@@ -127,7 +128,8 @@ def bert(folder: str | Path | None = None, *, seed: int = 0, offline: bool | Non
     except ImportError:
         raise missing("transformers", "torch") from None
     weights, data = find_weights(folder, offline=offline), read_docstrings()
-    with quiet("transformers"), without_loading_bars():  # it warns that the classifier is new: it is, and is trained below
+    # it warns that the classifier is new: it is, and is trained below
+    with quiet("transformers"), without_loading_bars():
         tokenizer = AutoTokenizer.from_pretrained(weights.folder, local_files_only=True)
         model = BertForSequenceClassification.from_pretrained(
             weights.folder,
@@ -143,6 +145,7 @@ def bert(folder: str | Path | None = None, *, seed: int = 0, offline: bool | Non
     labels = np.array(data.test.labels, np.int64)[order]
     task = Task("what a docstring is about", _batches(tokenizer, texts, _BATCH, MAX_LENGTH), labels, data.classes)
     calibration = _batches(tokenizer, data.train.texts[:_CALIBRATION_TEXTS], _BATCH, MAX_LENGTH)
+    give_memory_back()  # of the training, and of the weights as they were read
     return BertSample(model, tokenizer, task, calibration, texts, data.classes, weights.source)
 
 
