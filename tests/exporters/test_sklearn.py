@@ -235,3 +235,12 @@ def test_the_plain_code_makes_the_same_model(tmp_path: Any, monkeypatch: pytest.
     feeds = {"X": X.astype(np.float32)}
     for name, values in lab.infer(m, feeds).outputs.items():
         np.testing.assert_array_equal(lab.infer(made, feeds).outputs[name], values)
+
+
+@pytest.mark.slow
+def test_the_file_walks_the_rest_of_the_road() -> None:
+    m = lab.export(RandomForestClassifier(10).fit(X, Y), example=X[:50])
+    fast = lab.optimize(m)
+    speed = lab.bench([m, fast], batch=[1, 16], budget_s=4)
+    assert {(r.name, r.batch) for r in speed.rows} == {(x.name, b) for x in (m, fast) for b in (1, 16)}
+    assert lab.inspect(m).operators == {"ai.onnx.ml::TreeEnsembleClassifier": 1}
