@@ -9,6 +9,7 @@ over the first steps and falls along a cosine: thirteen convolutions without nor
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import time
 from pathlib import Path
@@ -91,7 +92,7 @@ def save(model: Any, out: Path, right: float) -> None:
 
 
 def _rate(step: int, steps: int) -> float:
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + np.cos(np.pi * step / steps))
+    return min(1.0, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def _moved(x: Any, generator: Any) -> Any:
