@@ -124,16 +124,22 @@ def _unsupported(operator: str, chain: list[BaseException], module: torch.nn.Mod
 
 def _data_dependent(chain: list[BaseException]) -> ExportError:
     place = place_of(chain[0])
-    at = f", at {place}" if place else ""
-    if place is not None and _LOOP.match(linecache.getline(place.file, place.line)):
+    if place is None:
         return ExportError(
-            f"forward loops as often as a tensor's values say, which a graph cannot{at}",
+            "forward decides by the values of a tensor, which a graph cannot, in code of a library",
+            accepted="models whose steps are the same for all inputs",
+            do="export the parts that do not (a detector's backbone and head: lab.export(net.backbone, example)) and "
+            "keep the rest in Python",
+        )
+    if _LOOP.match(linecache.getline(place.file, place.line)):
+        return ExportError(
+            f"forward loops as often as a tensor's values say, which a graph cannot, at {place}",
             accepted="loops over shapes and layers",
             do="one operation on the whole axis (a mask, cumsum, gather, scatter); or keep the loop in Python and "
             "export the module that it calls",
         )
     return ExportError(
-        f"forward decides by the values of a tensor, which a graph cannot{at}",
+        f"forward decides by the values of a tensor, which a graph cannot, at {place}",
         accepted="decisions by shapes, dtypes and options",
         do="torch.where(condition, a, b), or torch.cond(condition, f, g, (x,)); exporter='torchscript' would keep only "
         "the branch that the example takes",

@@ -45,6 +45,22 @@ def test_a_loop_over_values_names_its_line_and_another_way_round(
     assert "export the module that it calls" in str(e.value)
 
 
+def test_a_branch_in_a_librarys_code_leads_to_the_parts() -> None:
+    import torch
+
+    made: dict[str, type[torch.nn.Module]] = {}
+    exec(  # code without a file, as all that is not the user's
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return x if x.sum() > 0 else -x\n",
+        made,
+    )
+    with pytest.raises(ExportError, match="in code of a library") as e:
+        lab.export(made["Net"](), torch.randn(2, 8))
+    assert "net.backbone" in str(e.value)
+
+
 def test_a_number_taken_out_of_a_tensor_is_a_branch_where_it_decides(
     nets: ModuleType, line_of: Callable[[str], int]
 ) -> None:

@@ -32,6 +32,7 @@ from onnx_lab.exporters.export import plain_code
 
 X, Y = load_iris(return_X_y=True)
 TWO = (Y > 0).astype(int)
+BOTH = np.stack([Y, TWO], axis=1)
 
 
 class Mine(TransformerMixin, BaseEstimator):
@@ -203,7 +204,12 @@ def test_a_wrong_file_is_still_found_out(steps: tuple[Any, Any], monkeypatch: py
             UnsupportedOperator,
             "function of its own",
         ),
-        (MultiOutputClassifier(LogisticRegression()).fit(X, np.stack([Y, TWO], 1)), {}, ExportError, "estimators_"),
+        (
+            MultiOutputClassifier(LogisticRegression(max_iter=500)).fit(X, np.stack([Y, TWO], 1)),
+            {},
+            ExportError,
+            "estimators_",
+        ),
         (Ridge().fit(X, Y), {"opset": 25}, BadInput, "up to 22"),
         (Ridge().fit(X, Y), {"exporter": "torchscript"}, BadInput, "scikit-learn model"),
         (Ridge().fit(X, Y), {"example": X[:3, :2]}, BadInput, "2 features[\\s\\S]*4, as it was fitted"),
