@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 #: Parts of an open_clip model that no tower needs.
 _HEAD = ("logit_scale", "logit_bias")
@@ -27,7 +26,7 @@ class ImageTower(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
         """Features of length 1."""
-        return {"image_features": self.kind.encode_image(self, image, normalize=True)}
+        return {"image_features": _unit(self.kind.encode_image(self, image))}
 
 
 class TextTower(torch.nn.Module):  # type: ignore[misc]
@@ -53,7 +52,7 @@ class TextTower(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, text: torch.Tensor) -> dict[str, torch.Tensor]:
         """Features of length 1."""
-        return {"text_features": self.kind.encode_text(self, text, normalize=True)}
+        return {"text_features": _unit(self.kind.encode_text(self, text))}
 
 
 class ZeroShotClassifier(ImageTower):
@@ -88,7 +87,7 @@ class HuggingFaceImageTower(torch.nn.Module):  # type: ignore[misc]
     def forward(self, pixel_values: torch.Tensor) -> dict[str, torch.Tensor]:
         """What ``get_image_features`` gives, at length 1."""
         pooled = self.vision_model(pixel_values=pixel_values, return_dict=True).pooler_output
-        return {"image_features": functional.normalize(self.visual_projection(pooled), dim=-1)}
+        return {"image_features": _unit(self.visual_projection(pooled))}
 
 
 class HuggingFaceTextTower(torch.nn.Module):  # type: ignore[misc]
@@ -102,4 +101,9 @@ class HuggingFaceTextTower(torch.nn.Module):  # type: ignore[misc]
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
         """What ``get_text_features`` gives, at length 1."""
         pooled = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True).pooler_output
-        return {"text_features": functional.normalize(self.text_projection(pooled), dim=-1)}
+        return {"text_features": _unit(self.text_projection(pooled))}
+
+
+def _unit(features: torch.Tensor) -> torch.Tensor:
+    """Each row at length 1. ``functional.normalize`` would clip the length at 1e-12, which float16 does not hold."""
+    return features / features.norm(dim=-1, keepdim=True)

@@ -163,7 +163,7 @@ def _exported(tower: Tower, options: ExportOptions, label: str, name: str, said:
 def _in_float32(model: Any) -> tuple[Any, list[str]]:
     """The model, or a copy of it in float32, with a sentence that says so.
 
-    Halves become float32 without loss. Exported as they are, ONNX Runtime's CPU provider crashed on a float16 tower.
+    Halves become float32 without loss, and float32 is what every transform starts from.
     """
     others = sorted({str(p.dtype).removeprefix("torch.") for p in model.parameters()} - {"float32"})
     if not others:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab._quiet import quiet
 from onnx_lab.errors import BadInput, TransformError, did_you_mean, missing
-from onnx_lab.model import Model
+from onnx_lab.model import SESSION_KEY, Model
 from onnx_lab.produce import Made, options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
 from onnx_lab.transforms._carry import carry_metadata
@@ -132,7 +133,15 @@ def _body(
         if weight.const_value is not None:  # they call a blocked weight float16 and leave it float32
             weight.dtype = weight.const_value.dtype
     found = report(before, after, limits)
-    return Made(after, {**found, "say": say(found, limits, m)})
+    return Made(after, {**found, "say": say(found, limits, m)}, {SESSION_KEY: json.dumps(_hints(m))})
+
+
+def _hints(m: Model) -> dict[str, Any]:
+    """What sessions of the file need: ONNX Runtime 1.31 crashes on the CPU when its layout pass for float32
+    convolutions meets the float16 LayerNormalization of a pre-norm transformer (CLIP, ViT). It gains nothing there.
+    """
+    off = m.session_hints.get("disabled_optimizers", [])
+    return {**m.session_hints, "disabled_optimizers": sorted({*off, "NchwcTransformer"})}
 
 
 def _convert(
