@@ -93,4 +93,5 @@ def test_on_an_int8_file(bert: Model, feeds: dict[str, np.ndarray]) -> None:
 
 
 def test_session_hints_travel(bert: Model) -> None:
-    assert lab.fp16(lab.optimize(bert)).session_hints == {"disabled_optimizers": ["SkipLayerNormFusion"]}
+    hints = lab.fp16(lab.optimize(bert)).session_hints
+    assert hints == {"disabled_optimizers": ["NchwcTransformer", "SkipLayerNormFusion"]}
