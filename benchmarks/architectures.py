@@ -227,17 +227,22 @@ def _keras_application(name: str, side: int, **options: Any) -> Callable[[], Any
         import keras
 
         keras.utils.set_random_seed(0)
-        return getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), classes=10, **options)
+        net = getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), **options)
+        for layer in net.layers:  # as in _seen_data
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = 0.0
+        net(np.random.default_rng(0).uniform(-1, 1, (8, side, side, 3)).astype(np.float32), training=True)
+        return net
 
     return build
 
 
 def _keras() -> list[Architecture]:
     rows = [
-        ("MobileNetV2", 64, {"alpha": 0.35}),
-        ("EfficientNetB0", 64, {}),
-        ("DenseNet121", 64, {}),
-        ("VGG16", 32, {}),
+        ("MobileNet", 32, {"alpha": 0.25, "classes": 10}),
+        ("MobileNetV2", 32, {"alpha": 0.35, "classes": 10}),
+        ("MobileNetV3Small", 32, {"classes": 10}),
+        ("VGG16", 32, {"include_top": False, "pooling": "avg"}),
     ]
     return [
         Architecture("Keras", name, "image classification", _keras_application(name, side, **options))
