@@ -18,6 +18,7 @@ from onnx_lab.runtime.keras_models import is_keras
 #: What an exporter is called with: the object, the example or None, the options, the name or None.
 Exporter = Callable[[Any, Any, ExportOptions, str | None], Model]
 
+_OF_KERAS = (".keras", ".h5", ".hdf5")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -168,7 +169,7 @@ def _export_path(obj: str | os.PathLike[str], example: Any, options: ExportOptio
     text = os.fspath(obj)
     if path.suffix == ".onnx":
         return load(path, name=name)
-    if path.is_file() and path.suffix in (".keras", ".h5", ".hdf5"):
+    if path.is_file() and path.suffix in _OF_KERAS:
         from onnx_lab.exporters.keras_export import export_file
 
         return export_file(path, example, options, name)
@@ -190,7 +191,7 @@ def _export_path(obj: str | os.PathLike[str], example: Any, options: ExportOptio
         onnx_files = sorted(path.glob("*.onnx"))
         hint = f"lab.load({str(onnx_files[0])!r})" if onnx_files else "name the folder that holds config.json"
         raise BadInput(f"{text} has no config.json", accepted="a folder as save_pretrained writes it", do=hint)
-    if not path.is_dir() and not _HUB_NAME.fullmatch(text):
+    if not path.is_dir() and (path.suffix in _OF_KERAS or not _HUB_NAME.fullmatch(text)):
         raise BadInput(
             f"no file or folder at {text}",
             accepted="a .onnx file, a folder, or a hub name",

@@ -227,6 +227,7 @@ def _code(source: TorchSource, loading: str, options: ExportOptions) -> str:
             f"        opset_version={options.opset_wanted},",
             "    )",
             'program.save("raw.onnx")',
+            "# the lab also moves each bias and batch mean into the convolution before it: some Adds less",
             "options = onnxruntime.SessionOptions()",
             "options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC",
             'options.optimized_model_filepath = "model.onnx"',

@@ -28,6 +28,7 @@ def test_a_file_is_loaded() -> None:
         (type("Pipe", (), {"model": torch.nn.Linear(2, 2)})(), r"lab.export\(obj.model\)"),
         ("/no/such/folder", "no file or folder at /no/such/folder"),
         ("a b c", "no file or folder at a b c"),
+        ("absent.keras", "no file or folder at absent.keras"),
     ],
 )
 def test_unknown_things(obj: Any, says: str) -> None:
