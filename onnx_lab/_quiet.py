@@ -84,7 +84,7 @@ def without_progress(*loggers: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_loading_bars() -> Iterator[None]:
-    """No "Loading weights" bar of transformers: in a notebook it stays behind as a dead widget. Downloads keep theirs."""
+    """No "Loading weights" bar of transformers: in a notebook it stays behind as a dead widget. Downloads keep bars."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as bars
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Above this many bytes of weights they go to an external file; protobuf itself ends at 2 GiB.
 EXTERNAL_ABOVE_BYTES = 1_900_000_000
+#: Below this a collection, half a second beside PyTorch, costs more than it gives.
+_WORTH_COLLECTING_BYTES = 10_000_000
 
 
 @dataclass
@@ -90,8 +92,9 @@ def produce(
         model = workspace.adopt(folder, f"{name}.onnx")
     if step_key:
         workspace.remember(step_key, model)
-    _release(made.graph)
-    give_memory_back()
+    if model.size_bytes > _WORTH_COLLECTING_BYTES:
+        _release(made.graph)
+        give_memory_back()
     return model
 
 

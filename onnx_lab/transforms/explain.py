@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab._metadata import module_of
 from onnx_lab._blocks import open_blocks, scores_of, weighted_of
+from onnx_lab._metadata import module_of
 from onnx_lab.transforms.attention import refuse_native, refuse_shapes, sdpa_rules
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab._blocks import fused_blocks, open_blocks
 from onnx_lab.errors import BadInput
 from onnx_lab.model import SESSION_KEY, Model
 from onnx_lab.produce import Made, options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
 from onnx_lab.runtime.target import Target
 from onnx_lab.transforms import explain, fusions
-from onnx_lab._blocks import fused_blocks, open_blocks
 from onnx_lab.transforms._carry import fill_scopes
 from onnx_lab.transforms._counts import count_nodes, size_sentence
 from onnx_lab.transforms._options import names, one_of

@@ -74,11 +74,11 @@ def test_an_operator_of_torchvision_is_left_to_python() -> None:
     import torchvision
 
     class Aligns(torch.nn.Module):
-        def forward(self, x: torch.Tensor, offset: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-            return torchvision.ops.deform_conv2d(x, offset, weight)
+        def forward(self, x: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+            return torchvision.ops.ps_roi_pool(x, boxes, output_size=2)
 
-    example = (torch.randn(1, 3, 8, 8), torch.zeros(1, 18, 6, 6), torch.randn(4, 3, 3, 3))
-    with pytest.raises(UnsupportedOperator, match="torchvision::deform_conv2d") as e:
+    example = (torch.randn(1, 4, 8, 8), torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]]))
+    with pytest.raises(UnsupportedOperator, match="torchvision::ps_roi_pool") as e:
         lab.export(Aligns(), example)
     assert "export backbone and head" in str(e.value)
     assert "test_explain.py:" in str(e.value)
