@@ -44,6 +44,8 @@ def _convert(p: Parameter, word: Word, names: Names) -> Any:
         value = names.evaluate(text)
         if not isinstance(value, str):
             return _checked(p, value, text)
+        if takes.many and len(pieces := _pieces(Word(value, False, word.start))) > 1:  # {"1,8"} is two numbers
+            return [_convert(p, piece, names) for piece in pieces]
         text = value
     elif not word.quoted and takes.objects and names.known(text) and not _is_file(text):
         value = names.get(text)

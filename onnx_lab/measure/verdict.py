@@ -146,7 +146,10 @@ def verdict(
     best = _choose(rows)
     asked = _asked(task, max_points_lost, max_ms, max_mb)
     timed_shapes = _first_shape(speed)
-    shape = f"batch {timed_shapes[0].batch}, sequence {timed_shapes[0].seq}" if timed_shapes else "not timed"
+    shape = "not timed"
+    if timed_shapes:
+        first = timed_shapes[0]
+        shape = f"batch {first.batch}" + ("" if first.seq is None else f", sequence {first.seq}")
     chosen = next((m for m in models if best and m.name == best.name), None)
     return Verdict(tuple(rows), chosen, base.name, shape, asked, this_machine())
 

@@ -91,6 +91,7 @@ def test_options_by_kind(names: Names) -> None:
     assert value("batch", "--batch 8", names) == 8
     assert value("batch", "--batch 1,8 --batch 16", names) == [1, 8, 16]
     assert value("batch", "--batch {n}", names) == 4
+    assert value("batch", "--batch {'1,8'}", names) == [1, 8]
     assert value("skip", "--skip a,b", names) == ["a", "b"]
     assert value("skip", "--skip a", names) == ["a"]
     assert value("skip", "--skip 'a,b'", names) == ["a,b"]
