@@ -81,7 +81,7 @@ def _bias_into_convolutions(graph: ir.Model) -> None:
         if convolution is None or convolution.op_type not in ("Conv", "ConvTranspose") or bias is None:
             continue
         alone = len(convolution.outputs[0].uses()) == len(transpose.outputs[0].uses()) == 1
-        if not alone or transpose.attributes["perm"].as_ints()[-1] != 1 or bias.size != bias.shape[-1]:
+        if not bias.ndim or not alone or transpose.attributes["perm"].as_ints()[-1] != 1 or bias.size != bias.shape[-1]:
             continue
         filters = _bias_length(convolution)
         if filters is None or bias.size not in (1, filters):

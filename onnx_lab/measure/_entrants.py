@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.feeds import check_feeds, model_feeds
 from onnx_lab.measure._taken import Entrant
 from onnx_lab.model import Model, TensorSpec
-from onnx_lab.runtime._pickled import pickled_module
 from onnx_lab.runtime._wire import Array
 from onnx_lab.runtime.client import Worker
 from onnx_lab.runtime.keras_models import is_keras, module_name
@@ -58,12 +56,7 @@ class Contestant:
         return Entrant(self.name, self.on, lambda: Worker.for_model(self.what, target), feeds)
 
     def _open_torch(self, threads: int) -> Worker:
-        kept = self._pickled
-        return Worker.for_torch(self.what, threads=threads, autocast=self.autocast, name=self.name, pickled=kept)
-
-    @cached_property
-    def _pickled(self) -> bytes:
-        return pickled_module(self.what)
+        return Worker.for_torch(self.what, threads=threads, autocast=self.autocast, name=self.name)
 
 
 @dataclass(frozen=True)

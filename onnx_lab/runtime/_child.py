@@ -78,6 +78,7 @@ class Child:
         """Send one frame and wait for the answer. Raises Deadline, EOFError, OSError."""
         for piece in pieces:
             self._to.write(piece)
+            del piece  # it may be as large as a model, and the answer may take long
         return _wire.decode(self._from)
 
     def kill(self) -> None:

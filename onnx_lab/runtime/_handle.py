@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,6 @@ class Worker:
         threads: int | None = None,
         autocast: str | None = None,
         name: str = "torch",
-        pickled: bytes | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> Worker:
         """PyTorch eager in a new child, without gradients; `module` itself is not touched.
@@ -106,8 +106,6 @@ class Worker:
             Default: what the container allows.
         autocast : str, optional
             ``"bfloat16"`` for CPU autocast. Default None.
-        pickled : bytes, optional
-            What `pickled_module` made of it, for callers that open it more than once.
 
         Raises
         ------
@@ -117,10 +115,11 @@ class Worker:
             When the module cannot be pickled, or its class is not found in a fresh process.
         """
         count = threads or allowed_cpus()
-        blob = pickled_module(module) if pickled is None else pickled
+        parcel = [pickled_module(module)]  # as large as the module: it is let go as soon as it is sent
         worker = cls(Child(count), name, timeout_s, None)
         request = {"threads": count, "autocast": autocast, "search": search_path()}
-        return worker._open({"op": "torch", "torch": request, "blob": len(blob)}, f"loading {name} (PyTorch)", blob)
+        asked = {"op": "torch", "torch": request, "blob": len(parcel[0])}
+        return worker._open(asked, f"loading {name} (PyTorch)", parcel)
 
     @classmethod
     def for_tensorflow(cls, folder: str, signature: str | None = None, *, threads: int | None = None) -> Worker:
@@ -182,9 +181,9 @@ class Worker:
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _open(self, request: Mapping[str, Any], step: str, blob: bytes = b"") -> Worker:
+    def _open(self, request: Mapping[str, Any], step: str, parcel: list[bytes] | None = None) -> Worker:
         try:
-            self.info = self.call(request, step, blob=blob)[0]["info"]
+            self.info = self.call(request, step, parcel=parcel)[0]["info"]
         except BaseException:
             self.close()
             raise
@@ -195,13 +194,16 @@ class Worker:
             check_feeds(self._inputs, feeds)
 
     def call(
-        self, request: Mapping[str, Any], step: str, feeds: Feeds | None = None, blob: bytes = b""
+        self, request: Mapping[str, Any], step: str, feeds: Feeds | None = None, parcel: list[bytes] | None = None
     ) -> tuple[dict[str, Any], dict[str, Array]]:
-        """Send one request and wait for its answer; `step` says in an error what was being done."""
+        """Send one request and wait for its answer; `step` says in an error what was being done.
+
+        What is in `parcel` goes behind it, and is taken out of the list as it is sent.
+        """
         with self._lock:
             self._child.set_deadline(time.monotonic() + self._timeout_s)
             try:
-                reply, arrays = self._child.ask([*_wire.encode(request, feeds), blob])
+                reply, arrays = self._child.ask(itertools.chain(_wire.encode(request, feeds), _taken_out(parcel or [])))
             except Deadline:
                 self._child.kill()
                 raise WorkerError(
@@ -217,6 +219,11 @@ class Worker:
         if not reply["ok"]:
             raise _error(reply)
         return reply, arrays
+
+
+def _taken_out(parcel: list[bytes]) -> Iterator[bytes]:
+    while parcel:
+        yield parcel.pop(0)
 
 
 def _error(reply: Mapping[str, Any]) -> OnnxLabError:
