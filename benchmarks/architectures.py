@@ -241,8 +241,8 @@ def _keras() -> list[Architecture]:
     rows = [
         ("MobileNet", 32, {"alpha": 0.25, "classes": 10}),
         ("MobileNetV2", 32, {"alpha": 0.35, "classes": 10}),
-        ("MobileNetV3Small", 32, {"classes": 10}),
         ("VGG16", 32, {"include_top": False, "pooling": "avg"}),
+        ("VGG19", 32, {"include_top": False, "pooling": "avg"}),
     ]
     return [
         Architecture("Keras", name, "image classification", _keras_application(name, side, **options))

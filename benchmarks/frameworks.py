@@ -8,11 +8,13 @@ Every row is run. Where a step fails, the table says so with the lab's own messa
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="write the page to this file")
     parser.add_argument("--only", default="", help="rows whose family or name holds this text")
+    parser.add_argument("--family", help=argparse.SUPPRESS)  # what `run` asks of its child processes
     options = parser.parse_args()
+    if options.family:
+        for row in _rows_of(options.family, options.only):
+            print(json.dumps(asdict(row)), flush=True)
+        return 0
     rows = []
     for row in run(options.only):
         rows.append(row)
@@ -65,10 +72,23 @@ def main() -> int:
 
 
 def run(only: str = "") -> Iterable[Row]:
-    """Each architecture's row, one after the other."""
+    """Each architecture's row, one after the other; a process for each framework, some abort in another's company."""
+    for family in dict.fromkeys(a.family for a in architectures()):
+        command = [sys.executable, __file__, "--family", family, "--only", only]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for text in child.stdout:
+                if text.startswith("{"):
+                    value = json.loads(text)
+                    yield Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+        if child.returncode:
+            raise RuntimeError(f"{family}: its process ended with {child.returncode}")
+
+
+def _rows_of(family: str, only: str) -> Iterable[Row]:
     warnings.simplefilter("ignore")
     for a in architectures():
-        if only.lower() in f"{a.family} {a.name}".lower():
+        if a.family == family and only.lower() in f"{a.family} {a.name}".lower():
             started = time.monotonic()
             row = walk(a)
             print(f"{a.family} {a.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
