@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Keras looks for TensorFlow when it saves, also on the torch backend; beside PyTorch and Paddle in one process it can
+# abort all tests. Those of its exporter run it in processes of their own, as the lab does.
+sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="session", autouse=True)

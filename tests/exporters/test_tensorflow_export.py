@@ -46,7 +46,8 @@ tf.saved_model.save(net, "FOLDER/without")
 def in_tensorflow(code: str, folder: Path) -> str:
     """Run in a process that has TensorFlow and no torch; what it printed."""
     text = textwrap.dedent(code).replace("FOLDER", str(folder))
-    run = subprocess.run([sys.executable, "-P", "-c", text], capture_output=True, text=True, cwd=folder)
+    env = {**os.environ, "KERAS_BACKEND": "tensorflow"}  # other tests may have asked for torch
+    run = subprocess.run([sys.executable, "-P", "-c", text], capture_output=True, text=True, cwd=folder, env=env)
     assert run.returncode == 0, run.stderr[-2000:]
     return run.stdout
 
