@@ -116,6 +116,7 @@ class TensorFlowEngine:
 
 def _tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # the parent's may be torch, and the two abort in one process
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # the answers to compare with come from the CPU
     try:
         import tensorflow as tf
