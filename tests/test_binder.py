@@ -47,6 +47,7 @@ def test_launch_links_open_notebooks_of_this_repository() -> None:
     assert [path for _, path in links if not (ROOT / path).is_file()] == []
 
 
+@pytest.mark.slow
 def test_repo2docker_takes_it() -> None:
     command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True)

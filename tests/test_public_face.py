@@ -60,6 +60,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not imported_by("import onnx_lab") & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_an_internal_import_never_hides_a_public_function() -> None:
     code = "\n".join(
         [

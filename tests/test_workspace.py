@@ -94,6 +94,7 @@ def test_a_full_disk_at_any_moment_leaves_nothing_half_written(
     assert lab.samples.tiny().path.exists(), "it works again once there is room"
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_too_small(home: Path) -> None:
     """The operating system itself refuses: a file-size limit in a child process."""
     code = """
@@ -118,6 +119,7 @@ def test_an_unwritable_home_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
         lab.samples.tiny()
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_thing_at_once(home: Path) -> None:
     code = "import onnx_lab as lab; print(lab.samples.tiny(features=64).digest)"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]

@@ -12,6 +12,7 @@ from onnx_lab.errors import ExportError, ParityError, UnsupportedOperator
 from onnx_lab.exporters.explain import Place, is_library, static_axes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 def test_an_unknown_operator_names_itself_its_line_and_module(
     nets: ModuleType, line_of: Callable[[str], int], exporter: str
@@ -61,6 +62,7 @@ def test_a_branch_in_a_librarys_code_leads_to_the_parts() -> None:
     assert "net.backbone" in str(e.value)
 
 
+@pytest.mark.slow
 def test_a_number_taken_out_of_a_tensor_is_a_branch_where_it_decides(
     nets: ModuleType, line_of: Callable[[str], int]
 ) -> None:

@@ -83,6 +83,7 @@ def test_wrong_options(options: dict[str, Any], says: str) -> None:
         lab.export(torch.nn.Linear(2, 2), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the plain code calls the TorchScript exporter unguarded
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 def test_the_plain_code_makes_the_same_model(exporter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

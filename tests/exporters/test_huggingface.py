@@ -58,6 +58,7 @@ def test_bert_needs_nothing_else_and_is_left_as_it_was() -> None:
     assert lab.export(net).cached
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_hubs_layout(tmp_path: Path) -> None:
     net = transformers.DistilBertModel(
         transformers.DistilBertConfig(dim=32, n_layers=2, n_heads=2, hidden_dim=37, vocab_size=99)
@@ -77,6 +78,7 @@ def test_a_folder_in_the_hubs_layout(tmp_path: Path) -> None:
     assert torch.allclose(want, torch.from_numpy(got), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_vision_model() -> None:
     config = transformers.ViTConfig(
         hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=37, image_size=32, patch_size=8
@@ -86,6 +88,7 @@ def test_a_vision_model() -> None:
     assert m.labels == ("LABEL_0", "LABEL_1")
 
 
+@pytest.mark.slow
 def test_the_tokenizers_own_batch_is_an_example() -> None:
     batch = transformers.BatchEncoding(
         {

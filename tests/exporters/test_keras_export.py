@@ -75,6 +75,7 @@ def test_the_answers_are_those_of_keras_and_carry_labels(model: Any, exported: l
     np.testing.assert_allclose(answer.probabilities, expected, atol=1e-5)  # a Softmax in the model is not applied twice
 
 
+@pytest.mark.slow
 def test_the_same_model_is_cached_and_another_is_not(model: Any, exported: lab.Model) -> None:
     assert lab.export(model, labels=list("abcde")).cached
     assert not lab.export(small(), labels=list("abcde"), check=False).cached
@@ -94,6 +95,7 @@ def test_batch_normalization_goes_into_the_convolution() -> None:
     assert not {"Sub", "BatchNormalization"} & set(m.header.operators)
 
 
+@pytest.mark.slow
 def test_any_size_of_picture_stays_any_size() -> None:
     net = keras.Sequential(
         [layers.Input((None, None, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(2)]
@@ -114,6 +116,7 @@ def test_several_inputs_and_outputs_have_their_own_names() -> None:
     assert dict(zip([s.name for s in m.inputs], m.inputs, strict=True))["ids"].dtype == "int32"
 
 
+@pytest.mark.slow
 def test_a_subclassed_model_needs_an_example() -> None:
     class Mine(keras.Model):
         def __init__(self) -> None:

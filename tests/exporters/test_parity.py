@@ -126,6 +126,7 @@ def test_padding_is_masked_on_the_right() -> None:
     assert ((ids == 7) == (mask == 0)).all()
 
 
+@pytest.mark.slow
 def test_answers_too_small_to_tell_apart_are_said() -> None:
     class Faint(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -49,6 +49,7 @@ def answer(graph: ir.Model) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]
             return worker.run(feeds)["y"]  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [1, 2])
 def test_a_keras_convolution_becomes_one_node_between_two_transposes(group: int) -> None:
     before = answer(keras_like(group))
@@ -66,6 +67,7 @@ def test_scopes_axes_and_operator_sets_are_as_they_were() -> None:
     assert dict(clean.opset_imports) == {"": 20}
 
 
+@pytest.mark.slow
 def test_a_bias_that_is_used_elsewhere_stays_where_it_is() -> None:
     graph = keras_like()
     back = next(n for n in graph.graph if n.name == "back")

@@ -17,6 +17,7 @@ def said(m: lab.Model) -> str:
     return "\n".join(m.lineage[-1].notes["say"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 @pytest.mark.parametrize(("of_bytes", "expects"), [(True, "raw values, 0..255"), (False, "values from 0 to 1")])
 def test_normalisation_inside_forward(nets: ModuleType, of_bytes: bool, expects: str, exporter: str) -> None:
@@ -26,12 +27,14 @@ def test_normalisation_inside_forward(nets: ModuleType, of_bytes: bool, expects:
     )
 
 
+@pytest.mark.slow
 def test_nms_inside_forward(nets: ModuleType) -> None:
     boxes = torch.rand(9, 4)
     boxes[:, 2:] += boxes[:, :2]
     assert "NonMaxSuppression is in the file" in said(lab.export(nets.Detects(), (boxes, torch.rand(9))))
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_a_net_without_it(nets: ModuleType) -> None:
     assert sentences(lab.export(nets.Pixels()).to_ir()) == []
     assert sentences(lab.samples.tiny().to_ir()) == []

@@ -55,14 +55,24 @@ def said(m: lab.Model) -> str:
     ("model", "outputs"),
     [
         (make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y), ["label[batch]", "probabilities[batch, 3]"]),
-        (make_pipeline(PCA(2), RandomForestClassifier(10)).fit(X, Y), ["label[batch]", "probabilities[batch, 3]"]),
-        (HistGradientBoostingClassifier(max_iter=5).fit(X, TWO), ["label[batch]", "probabilities[batch, 2]"]),
-        (LinearSVC().fit(X, Y), ["label[batch]", "scores[batch, 3]"]),
-        (LinearSVC().fit(X, TWO), ["label[batch]", "scores[batch, 1]"]),
-        (Ridge().fit(X, Y), ["variable[batch, 1]"]),
-        (KMeans(3, n_init=1).fit(X), ["label[batch]", "scores[batch, 3]"]),
-        (IsolationForest(n_estimators=5).fit(X), ["label[batch, 1]", "scores[batch, 1]"]),
-        (StandardScaler().fit(X), ["variable[batch, 4]"]),
+        pytest.param(
+            make_pipeline(PCA(2), RandomForestClassifier(10)).fit(X, Y),
+            ["label[batch]", "probabilities[batch, 3]"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            HistGradientBoostingClassifier(max_iter=5).fit(X, TWO),
+            ["label[batch]", "probabilities[batch, 2]"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(LinearSVC().fit(X, Y), ["label[batch]", "scores[batch, 3]"], marks=pytest.mark.slow),
+        pytest.param(LinearSVC().fit(X, TWO), ["label[batch]", "scores[batch, 1]"], marks=pytest.mark.slow),
+        pytest.param(Ridge().fit(X, Y), ["variable[batch, 1]"], marks=pytest.mark.slow),
+        pytest.param(KMeans(3, n_init=1).fit(X), ["label[batch]", "scores[batch, 3]"], marks=pytest.mark.slow),
+        pytest.param(
+            IsolationForest(n_estimators=5).fit(X), ["label[batch, 1]", "scores[batch, 1]"], marks=pytest.mark.slow
+        ),
+        pytest.param(StandardScaler().fit(X), ["variable[batch, 4]"], marks=pytest.mark.slow),
     ],
     ids=lambda v: type(v).__name__ if hasattr(v, "fit") else "",
 )
@@ -89,6 +99,7 @@ def test_names_of_classes_travel_and_accuracy_reads_the_scores() -> None:
     assert float(right) == pytest.approx(model.score(X, model.classes_[Y]))
 
 
+@pytest.mark.slow
 def test_the_larger_score_of_two_is_the_answer() -> None:
     """The converter writes (d, -d) for an SVC without probabilities: the wrong class first."""
     model = SVC().fit(X[:100], Y[:100])
@@ -105,6 +116,7 @@ def frame(n: int = 120) -> tuple[pd.DataFrame, Any]:
     return data, np.where((data.sex == "f") | (data.fare > 90), "yes", "no")
 
 
+@pytest.mark.slow
 def test_mixed_columns_are_one_input_each() -> None:
     data, answers = frame()
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
@@ -118,12 +130,14 @@ def test_mixed_columns_are_one_input_each() -> None:
         lab.export(model)
 
 
+@pytest.mark.slow
 def test_a_frame_of_one_kind_is_one_matrix() -> None:
     data = pd.DataFrame(X, columns=list("abcd"))
     m = lab.export(RandomForestRegressor(5).fit(data, Y), example=data)
     assert [str(i) for i in m.inputs] == ["X: float32[batch, 4]"]
 
 
+@pytest.mark.slow
 def test_text() -> None:
     texts = ["hello world", "the cat sat", "a dog ran to the cat", "world of cats"]
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, list("abba"))
@@ -133,6 +147,7 @@ def test_text() -> None:
     assert "C locale" in said(m)
 
 
+@pytest.mark.slow
 def test_zipmap() -> None:
     import onnxruntime as ort
 
@@ -170,12 +185,14 @@ def steps() -> tuple[Any, Any]:
     return make_pipeline(StandardScaler(), RandomForestClassifier(60, random_state=0)).fit(data, answers), data
 
 
+@pytest.mark.slow
 def test_rows_at_a_threshold_are_counted_and_not_called_wrong(steps: tuple[Any, Any]) -> None:
     model, data = steps
     m = lab.export(model, example=data[:300])
     assert "rows flip: a feature lies so near to a threshold" in said(m)
 
 
+@pytest.mark.slow
 def test_more_digits_than_float32_has_are_an_error() -> None:
     rng = np.random.default_rng(0)
     data = 1e6 + rng.normal(size=(500, 3))
@@ -185,6 +202,7 @@ def test_more_digits_than_float32_has_are_an_error() -> None:
         lab.export(model, example=data[:200])
 
 
+@pytest.mark.slow
 def test_a_wrong_file_is_still_found_out(steps: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = steps
     other = make_pipeline(StandardScaler(), RandomForestClassifier(60, random_state=1)).fit(data, data[:, 0] > 300)
@@ -222,6 +240,7 @@ def test_what_cannot_go(model: Any, options: dict[str, Any], error: type[Excepti
         lab.export(model, **options)
 
 
+@pytest.mark.slow
 def test_names_sizes_and_the_cache() -> None:
     model = Ridge().fit(X, Y)
     m = lab.export(model, example=X[:4], dynamic=False, input_names=["f"], output_names=["price"], name="r")
@@ -231,6 +250,7 @@ def test_names_sizes_and_the_cache() -> None:
     assert not lab.export(Ridge(alpha=3).fit(X, Y), example=X[:5]).cached
 
 
+@pytest.mark.slow
 def test_the_plain_code_makes_the_same_model(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
     m = lab.export(model, example=X[:20])

@@ -84,6 +84,7 @@ def test_inputs_are_guessed_from_the_layers(
     assert [str(s) for s in guess(make(nets)).inputs.specs] == found
 
 
+@pytest.mark.slow
 def test_nested_arguments_and_results(nets: ModuleType) -> None:
     r = torch.randn
     m = lab.export(nets.Nested(), example={"pair": ({"u": r(2, 8)}, r(2, 8)), "k": r(2, 8), "flag": True})
@@ -92,6 +93,7 @@ def test_nested_arguments_and_results(nets: ModuleType) -> None:
     assert m.inputs[1].shape == ("batch", 8)
 
 
+@pytest.mark.slow
 def test_an_axis_that_must_stay_fixed_is_told(nets: ModuleType) -> None:
     m = lab.export(nets.OnlyTwo())
     assert m.inputs[0].shape == (2, 8)
@@ -100,12 +102,14 @@ def test_an_axis_that_must_stay_fixed_is_told(nets: ModuleType) -> None:
         lab.export(nets.OnlyTwo(), dynamic=True)
 
 
+@pytest.mark.slow
 def test_sizes_are_those_that_the_module_takes(nets: ModuleType) -> None:
     m = lab.export(nets.Fours(), example=torch.randn(4, 8))
     assert m.inputs[0].shape == ("batch", 8)
     assert "(8, 8) and (12, 8)" in said(m)
 
 
+@pytest.mark.slow
 def test_a_bound_in_the_modules_code_is_told(nets: ModuleType) -> None:
     assert "batch must be at most 5" in said(lab.export(nets.SmallBatch()))
 
@@ -128,6 +132,7 @@ def test_names_as_asked(nets: ModuleType) -> None:
         lab.export(nets.Linear(), input_names=["a", "b"])
 
 
+@pytest.mark.slow
 def test_the_opset_is_the_one_asked_for_by_a_named_fallback_where_need_be(nets: ModuleType) -> None:
     net = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.GELU())
     m = lab.export(net, opset=11)
@@ -155,6 +160,7 @@ def test_the_second_export_is_cached_until_weights_or_code_change(nets: ModuleTy
     assert not lab.export(net, exporter="torchscript").cached
 
 
+@pytest.mark.slow
 def test_the_module_is_left_as_it_was(nets: ModuleType) -> None:
     net = nets.Counting().train()
     net.a.eval()
@@ -184,6 +190,7 @@ def test_random_numbers_at_inference_are_a_parity_error_and_leave_nothing(nets: 
     assert kept() == before
 
 
+@pytest.mark.slow
 def test_nan_everywhere_is_an_error_and_nan_in_both_is_told(nets: ModuleType) -> None:
     with pytest.raises(ParityError, match="nothing but NaN"):
         lab.export(nets.NothingButNaN(), exporter="torchscript")
@@ -222,6 +229,7 @@ def test_compiled_and_parallel_modules_are_unwrapped(nets: ModuleType) -> None:
     assert unwrapped(torch.nn.DataParallel(compiled)) is net
 
 
+@pytest.mark.slow
 def test_nothing_reaches_the_user(nets: ModuleType, capfd: pytest.CaptureFixture[str], recwarn: Any) -> None:
     lab.export(nets.Linear(), opset=17, name="quiet", check=False)
     with pytest.raises(lab.errors.UnsupportedOperator):
@@ -244,6 +252,7 @@ def test_a_mask_in_the_example_is_padded_in_the_check(nets: ModuleType) -> None:
     assert "(3, 91), padding masked" in said(m)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 def test_an_input_that_is_not_used_stays_an_input(nets: ModuleType, exporter: str) -> None:
     m = lab.export(nets.Unused(), exporter=exporter)

@@ -42,6 +42,7 @@ def test_wilson_interval_against_the_published_example() -> None:
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
 
 
+@pytest.mark.slow
 def test_a_torch_module_is_taken_too() -> None:
     import torch
 
@@ -53,6 +54,7 @@ def test_a_torch_module_is_taken_too() -> None:
     assert lab.accuracy(net, task).value == 1.0
 
 
+@pytest.mark.slow
 def test_the_scores_are_found_behind_another_output() -> None:
     import torch
 

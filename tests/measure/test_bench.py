@@ -34,7 +34,7 @@ def tiny() -> Model:
 
 @pytest.fixture(scope="module")
 def wide() -> Model:
-    return lab.samples.tiny(features=4096)
+    return lab.samples.tiny(features=32768)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_rows_are_consistent(measured: Benchmark) -> None:
         assert r.peak_bytes > 10_000_000
         assert r.provider == "CPU 3 nodes"
         assert r.target == "cpu"
-    assert {r.size_bytes for r in measured.rows if r.name == "wide"} == {lab.samples.tiny(features=4096).size_bytes}
+    assert {r.size_bytes for r in measured.rows if r.name == "wide"} == {lab.samples.tiny(features=32768).size_bytes}
 
 
 def test_raw_samples_are_kept(measured: Benchmark) -> None:
@@ -178,6 +178,7 @@ def children() -> list[str]:
     return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
 
 
+@pytest.mark.slow
 def test_one_measurement_at_a_time(tiny: Model) -> None:
     code = (
         "import time\nfrom onnx_lab.measure._lock import measuring\n"

@@ -49,6 +49,7 @@ def test_pictures_against_prompts(pair: ClipPair) -> None:
     assert named.labels == ("r", "g", "b")
 
 
+@pytest.mark.slow
 def test_a_model_with_a_bias_gives_a_sigmoid_for_each_prompt(tmp_path: Path) -> None:
     pair = towers.make_pair(tmp_path, bias=-5.0)
     found = lab.infer(pair, towers.colours(), prompts=PROMPTS, **ASKED)
@@ -95,6 +96,7 @@ def test_the_head_is_one_model_with_labels_and_lineage(pair: ClipPair) -> None:
     assert not pair.zero_shot(("red", "green", "red blue"), ("R", "G", "B"), tokenizer=towers.tokenizer).cached
 
 
+@pytest.mark.slow
 def test_the_head_of_a_half_precision_tower(pair: ClipPair) -> None:
     half = pair.apply(lab.fp16, keep_io=False)
     head = half.zero_shot(PROMPTS, tokenizer=towers.tokenizer)
@@ -102,6 +104,7 @@ def test_the_head_of_a_half_precision_tower(pair: ClipPair) -> None:
     assert lab.infer(head, towers.colours(), preprocess=towers.preprocess).labels == PROMPTS
 
 
+@pytest.mark.slow
 def test_several_prompts_for_a_class_are_averaged(pair: ClipPair) -> None:
     head = pair.zero_shot([("red", "red red green"), ("blue",)], tokenizer=towers.tokenizer)
     assert head.labels == ("red", "blue")
@@ -112,6 +115,7 @@ def test_several_prompts_for_a_class_are_averaged(pair: ClipPair) -> None:
     np.testing.assert_allclose(scores[:, 0], 10 * image @ (mean / np.linalg.norm(mean)), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_texts_that_fill_the_context_are_counted(pair: ClipPair) -> None:
     found = lab.infer(pair, towers.colours(), prompts=["red", "green " * 9], **ASKED)
     assert "1 of 2 texts fill all 8 tokens: what is longer was cut" in found.notes

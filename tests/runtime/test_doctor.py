@@ -42,6 +42,7 @@ def test_it_shows_itself(found: Doctor) -> None:
     assert set(value["hardware"]["features"]) <= set(FEATURES)
 
 
+@pytest.mark.slow
 def test_it_is_quick() -> None:
     start = time.monotonic()
     lab.doctor()

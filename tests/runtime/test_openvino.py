@@ -63,6 +63,7 @@ def test_the_default_precision_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _openvino.precision({}) == "f32 by default"
 
 
+@pytest.mark.slow
 def test_here_it_runs_or_says_why_not() -> None:
     """Either the plugin serves this CPU and its answers are right, or the refusal names the reason."""
     m = lab.samples.tiny()

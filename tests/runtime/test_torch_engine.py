@@ -36,6 +36,7 @@ def module() -> Talkative:
     return Talkative().train()
 
 
+@pytest.mark.slow
 def test_answers_budget_and_manners(module: Talkative) -> None:
     x = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
     mask = np.zeros((3, 1), np.float32)

@@ -175,6 +175,7 @@ def test_the_child_ends_with_its_parent(tiny: Model) -> None:
     assert gone(child)
 
 
+@pytest.mark.slow
 def test_an_idle_worker_uses_no_cpu(tiny: Model) -> None:
     with Worker.for_model(tiny, Target("cpu", threads=2)) as w:
         w.time_block(model_feeds(tiny, batch=4096), min_seconds=0.1)
@@ -189,6 +190,7 @@ def cpu_ns(pid: int) -> int:
     return sum(int((t / "schedstat").read_text().split()[0]) for t in tasks)
 
 
+@pytest.mark.slow
 def test_session_hints_of_the_file_are_applied(tmp_path: Path) -> None:
     nodes = [helper.make_node("Identity", ["x"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
     plain = hand_made(tmp_path, nodes)
@@ -246,6 +248,7 @@ def test_a_provider_that_left_all_nodes_to_the_cpu_is_an_error() -> None:
     _require_provider(cuda, {cuda: Counter(MatMul=3), cpu: Counter(Shape=9)}, [cuda, cpu])
 
 
+@pytest.mark.slow
 def test_the_pool_keeps_the_last_used(tiny: Model) -> None:
     client.close_sessions()
     models = [lab.samples.tiny(seed=s) for s in range(POOL_SIZE + 1)]

@@ -24,6 +24,7 @@ STEPS: dict[str, Callable[[Model], Model]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_it_runs(name: str, bert: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = STEPS[name](bert).lineage[-1]

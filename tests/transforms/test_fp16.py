@@ -87,6 +87,7 @@ def test_again_changes_nothing() -> None:
     assert twice.lineage[-1].notes["say"][0].startswith("changed no weight")
 
 
+@pytest.mark.slow
 def test_on_an_int8_file(bert: Model, feeds: dict[str, np.ndarray]) -> None:
     small = lab.quantize(lab.optimize(bert))
     np.testing.assert_allclose(run(lab.fp16(small), feeds), run(small, feeds), atol=5e-3)

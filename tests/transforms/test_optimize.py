@@ -16,7 +16,7 @@ from onnx_lab.errors import BadInput
 from onnx_lab.model import Model
 
 Exported = Callable[[str, str], Model]
-FORMS = [*[("bert", f) for f in BERT_FORMS], ("distilbert", "torchscript-sdpa"), ("vit", "torchscript-eager")]
+FORMS = [*[("bert", f) for f in BERT_FORMS], ("vit", "torchscript-eager")]
 MORE = [("bert", f) for f in SLOW_FORMS] + [
     (kind, form) for kind in ("distilbert", "vit") for form in ("dynamo-sdpa", "torchscript-sdpa")
 ]
@@ -33,7 +33,7 @@ def pixels() -> dict[str, np.ndarray]:
     return {"pixel_values": np.random.default_rng(0).normal(size=(3, 3, 32, 32)).astype(np.float32)}
 
 
-@pytest.mark.parametrize("target", ["cpu", "cuda", "openvino"])
+@pytest.mark.parametrize("target", ["cpu", *(pytest.param(t, marks=pytest.mark.slow) for t in ("cuda", "openvino"))])
 @pytest.mark.parametrize(("kind", "form"), ALL)
 def test_every_export_form(exported: Exported, feeds: dict[str, np.ndarray], kind: str, form: str, target: str) -> None:
     m = exported(kind, form)
@@ -72,6 +72,7 @@ def test_compilers_get_onnx_s_own_operators(exported: Exported) -> None:
     assert "openvino" in m.lineage[-1].notes["unfused"][0]["reason"]
 
 
+@pytest.mark.slow
 def test_attention_as_asked(bert: Model, feeds: dict[str, np.ndarray]) -> None:
     m = lab.optimize(bert, attention="attention")
     assert kinds(m)["Attention"] == 2
@@ -104,6 +105,7 @@ def test_turned_off_by_name(bert: Model, feeds: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(run(m, feeds), run(bert, feeds), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_approximate_gelu_only_when_asked(bert: Model, feeds: dict[str, np.ndarray]) -> None:
     assert "FastGelu" not in kinds(lab.optimize(bert))
     m = lab.optimize(bert, enable="gelu_approximation")
@@ -127,6 +129,7 @@ def test_wrong_words(options: dict[str, object], hint: str) -> None:
     assert hint in str(caught.value)
 
 
+@pytest.mark.slow
 def test_nothing_to_fuse() -> None:
     m = lab.optimize(lab.samples.tiny())
     assert m.lineage[-1].notes["say"][0] == "no attention block in this graph"
@@ -173,6 +176,7 @@ def test_the_input_is_untouched_and_the_second_call_cached(bert: Model) -> None:
     assert first.digest == again.digest
 
 
+@pytest.mark.slow
 def test_simplified_first(exported: Exported, feeds: dict[str, np.ndarray]) -> None:
     m = exported("bert", "torchscript-eager")
     fast = lab.optimize(lab.simplify(m))
@@ -187,6 +191,7 @@ def test_twice_is_as_good_as_once(bert: Model, feeds: dict[str, np.ndarray]) -> 
     np.testing.assert_allclose(run(twice, feeds), run(bert, feeds), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_silent(bert: Model, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder) -> None:
     lab.optimize(bert, name="silent")
     assert capfd.readouterr() == ("", "")

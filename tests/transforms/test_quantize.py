@@ -61,6 +61,7 @@ def test_masks_survive(tmp_path: Path) -> None:
     assert cosine(run(small, masked), run(small, unmasked)) < 0.9
 
 
+@pytest.mark.slow
 def test_files_fused_by_onnxscript_alone(bert: Model, feeds: dict[str, np.ndarray]) -> None:
     """Its Attention reads a Concat of weights and carries sizes: both keep a quantizer away."""
     from onnxscript.rewriter.ort_fusions import optimize_for_ort

@@ -33,6 +33,7 @@ def test_fewer_nodes_same_answers(
     assert notes["glue"] == {"before": m.header.glue, "after": slim.header.glue}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["onnxslim", "onnxsim"])
 def test_what_the_file_carries_survives(bert: Model, feeds: dict[str, np.ndarray], tool: str) -> None:
     fast = lab.optimize(bert)
