@@ -161,12 +161,22 @@ def _labels(estimator: Any) -> dict[str, str]:
     return {LABELS_KEY: json.dumps([str(c) for c in classes])}
 
 
+_WITHOUT_BOOLS = [
+    "from skl2onnx.common import _container",
+    "make_node = _container.make_node  # onnx 1.21 and newer refuse the True that skl2onnx 1.20 writes in lists",
+    "whole = lambda v: [int(x) if isinstance(x, bool) else x for x in v] if isinstance(v, list) else v",
+    "_container.make_node = lambda *a, **k: make_node(*a, **{n: whole(v) for n, v in k.items()})",
+    "",
+]
+
+
 def _code(estimator: Any, rows: Rows, options: ExportOptions) -> str:
     """The plain skl2onnx code of this export."""
     types = [f"        ({s.name!r}, {TYPES[s.dtype]}([None, {s.shape[1]}]))," for s in rows.specs]
     used = ", ".join(sorted({TYPES[s.dtype] for s in rows.specs}))
     zipmap = hasattr(estimator, "classes_") and hasattr(estimator, "predict_proba")
     lines = [
+        *_WITHOUT_BOOLS * any("HistGradientBoosting" in type(p).__name__ for p in parts(estimator).values()),
         "from skl2onnx import to_onnx",
         f"from skl2onnx.common.data_types import {used}",
         "",

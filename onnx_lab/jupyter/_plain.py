@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from onnx_lab.card import megabytes
@@ -12,6 +13,7 @@ from onnx_lab.jupyter._code import Code
 from onnx_lab.jupyter._parse import Call
 from onnx_lab.model import Model
 from onnx_lab.pair import ClipPair
+from onnx_lab.runtime.keras_models import is_keras
 from onnx_lab.runtime.target import Target
 
 _WRITES_ITS_OWN = {
@@ -26,8 +28,29 @@ _WRITES_ITS_OWN = {
 def plain_code(verb: str, call: Call) -> Code:
     """The code that `call` of `verb` amounts to, with a comment that says which file is meant."""
     given = {k: v for k, v in call.arguments.items() if v is not None}
-    text = _own(_WRITES_ITS_OWN[verb], verb, given) if verb in _WRITES_ITS_OWN else _measuring()[verb](given)
+    if verb == "export" and not _is_torchs(given["obj"]):
+        text = _of_the_export(given)
+    else:
+        text = _own(_WRITES_ITS_OWN[verb], verb, given) if verb in _WRITES_ITS_OWN else _measuring()[verb](given)
     return Code("\n".join([*_which_file(call), text]))
+
+
+def _is_torchs(obj: Any) -> bool:
+    """Whether torch.onnx.export alone makes the file, so that its code is known before anything is run."""
+    if isinstance(obj, str | Path):
+        return not Path(obj).exists() or (Path(obj) / "config.json").is_file()
+    return any(k.__module__.startswith("torch.nn.") for k in type(obj).__mro__) and not is_keras(obj)
+
+
+def _of_the_export(given: Mapping[str, Any]) -> str:
+    """The other converters are given what the export finds out first, inputs and types: it is run, or was and is kept."""
+    made = importlib.import_module("onnx_lab").export(**given)
+    m = made.image if isinstance(made, ClipPair) else made
+    if not m.lineage or m.lineage[0].verb != "export":
+        return f"# {m.name} is an ONNX file already"
+    step = m.lineage[0]
+    text: str = importlib.import_module(_WRITES_ITS_OWN["export"]).plain_code(**{**step.options, **step.notes})
+    return text
 
 
 def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:

@@ -12,14 +12,14 @@ from onnx_lab.produce import write_ir
 from onnx_lab.runtime.client import Worker
 
 
-def keras_like(group: int = 1) -> ir.Model:
+def keras_like(group: int = 1, mean: tuple[int, ...] = (8,)) -> ir.Model:
     """NHWC in and out: Transpose, Conv, Transpose, Add (bias), Sub (mean), Relu; 4 -> 8 channels."""
     rng = np.random.default_rng(0)
     x = ir.Value(name="x", shape=ir.Shape(["batch", 9, 9, 4]), type=ir.TensorType(ir.DataType.FLOAT))
     arrays = {
         "w": rng.standard_normal((8, 4 // group, 3, 3)),
         "bias": rng.standard_normal((1, 1, 1, 8)),
-        "mean": rng.standard_normal((8,)),
+        "mean": np.asarray(rng.standard_normal(mean)),
     }
     values = {}
     for name, array in arrays.items():
@@ -56,6 +56,18 @@ def test_a_keras_convolution_becomes_one_node_between_two_transposes(group: int)
     clean, said = _portable.tidied(keras_like(group))
     assert sorted(n.op_type for n in clean.graph) == ["Conv", "Relu", "Transpose", "Transpose"]
     assert said.startswith("6 nodes became 4")
+    np.testing.assert_allclose(answer(clean), before, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "adds"), [((), 1), ((1,), 0)])
+def test_one_number_for_all_channels_is_added_as_before(shape: tuple[int, ...], adds: int) -> None:
+    """MobileNet's hard sigmoid adds 3 to everything: a scalar has no axis that could be the channels."""
+    graph = keras_like(mean=shape)
+    next(n for n in graph.graph if n.op_type == "Sub").op_type = "Add"
+    before = answer(graph)
+    clean, _ = _portable.tidied(graph)
+    assert [n.op_type for n in clean.graph].count("Add") == adds
     np.testing.assert_allclose(answer(clean), before, atol=1e-5)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from skl2onnx.common import _container
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -251,11 +252,15 @@ def test_names_sizes_and_the_cache() -> None:
 
 
 @pytest.mark.slow
-def test_the_plain_code_makes_the_same_model(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
+@pytest.mark.parametrize(
+    "model", [make_pipeline(StandardScaler(), LogisticRegression()), HistGradientBoostingClassifier(max_iter=5)]
+)
+def test_the_plain_code_makes_the_same_model(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, model: Any) -> None:
+    model.fit(X, Y)
     m = lab.export(model, example=X[:20])
     step = m.lineage[-1]
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_container, "make_node", _container.make_node)  # put back after what the code does to it
     exec(plain_code(**{**step.options, **step.notes}).replace("model = ...", "pass"), {"model": model})
     made = lab.load(tmp_path / "model.onnx")
     feeds = {"X": X.astype(np.float32)}

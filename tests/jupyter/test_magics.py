@@ -146,6 +146,17 @@ def test_shown_code_is_python_that_compiles(notebook: Any, line: str) -> None:
     compile(str(notebook.run(f"%onnx_{line} --code")), "<shown>", "exec")
 
 
+def test_the_code_of_a_converter_is_that_of_its_export(notebook: Any, tmp_path: Path) -> None:
+    from sklearn.linear_model import Ridge
+
+    notebook.ns["ridge"] = Ridge().fit(np.eye(4), np.arange(4.0))
+    source = str(notebook.run("%onnx_export ridge --code"))
+    assert "from skl2onnx import to_onnx" in source
+    assert "FloatTensorType([None, 4])" in source
+    lab.samples.tiny().save(tmp_path / "tiny.onnx")
+    assert str(notebook.run(f"%onnx_export {tmp_path}/tiny.onnx --code")) == "# tiny is an ONNX file already"
+
+
 @pytest.mark.parametrize("line", ["inspect m", "infer m feeds", "bench m"])
 def test_shown_code_runs(notebook: Any, line: str, tmp_path: Path) -> None:
     notebook.ns["feeds"] = {"x": np.zeros((1, 8), np.float32)}
