@@ -43,7 +43,7 @@ def _is_torchs(obj: Any) -> bool:
 
 
 def _of_the_export(given: Mapping[str, Any]) -> str:
-    """The other converters are given what the export finds out first, inputs and types: it is run, or was and is kept."""
+    """Other converters are given what the export finds out first, inputs and types: it is run, or was and is kept."""
     made = importlib.import_module("onnx_lab").export(**given)
     m = made.image if isinstance(made, ClipPair) else made
     if not m.lineage or m.lineage[0].verb != "export":
