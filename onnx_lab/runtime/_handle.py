@@ -133,8 +133,8 @@ class Worker:
         request = {"folder": folder, "signature": signature}
         return worker._open({"op": "tensorflow", "tensorflow": request}, f"loading {folder} (TensorFlow)")
 
-    def run(self, feeds: Feeds) -> dict[str, Array]:
-        """All outputs by name.
+    def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """All outputs by name; of an ONNX file those in `outputs` alone, where these are given.
 
         Raises
         ------
@@ -144,7 +144,8 @@ class Worker:
             When the engine fails, or its process dies.
         """
         self._check(feeds)
-        return self.call({"op": "run"}, f"running {self._name}", feeds)[1]
+        request: dict[str, Any] = {"op": "run"} if outputs is None else {"op": "run", "outputs": list(outputs)}
+        return self.call(request, f"running {self._name}", feeds)[1]
 
     def time_block(self, feeds: Feeds, *, min_seconds: float = 0.2, **options: Any) -> list[float]:
         """Seconds of each run of a tight loop inside the child.

@@ -110,8 +110,8 @@ def _convert(engine: Any, header: dict[str, Any], _arrays: dict[str, Array]) -> 
     return engine.convert(**header["convert"]), {}
 
 
-def _run(engine: Any, _header: dict[str, Any], arrays: dict[str, Array]) -> Reply:
-    return {}, engine.run(arrays)
+def _run(engine: Any, header: dict[str, Any], arrays: dict[str, Array]) -> Reply:
+    return {}, engine.run(arrays, header["outputs"]) if "outputs" in header else engine.run(arrays)
 
 
 def _time(engine: Any, header: dict[str, Any], arrays: dict[str, Array]) -> Reply:
