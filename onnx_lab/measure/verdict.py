@@ -2,7 +2,8 @@
 
 Rules, in this order:
 1. A Model qualifies when it keeps the answers: on a Task, at most `max_points_lost` points of accuracy below the
-   baseline; without one, a mean cosine of at least 0.999 to the baseline's outputs on random feeds (said to be random).
+   baseline; without one, a mean cosine of at least `min_cosine` to the baseline's outputs on `data`, or on random feeds
+   (said to be random).
 2. It must also meet `max_ms` and `max_mb` where they are given.
 3. Among those that qualify, the one with the best measured ratio wins; when its interval overlaps a smaller Model's,
    the smaller one does.
@@ -16,46 +17,30 @@ from typing import Any
 
 from onnx_lab.card import Card, Table, megabytes, milliseconds
 from onnx_lab.errors import BadInput
-from onnx_lab.feeds import model_feeds
+from onnx_lab.measure._judging import (
+    KEEPS_COSINE,
+    Candidate,
+    Judge,
+    Limits,
+    VerdictRow,
+    bystander,
+    choose,
+    first_shape,
+    rows_of,
+)
 from onnx_lab.measure._result import Machine, Result, this_machine
-from onnx_lab.measure.accuracy import Accuracy, accuracy
+from onnx_lab.measure.accuracy import accuracy
 from onnx_lab.measure.bench import Benchmark, Row
-from onnx_lab.measure.compare import compare
 from onnx_lab.model import Model
-from onnx_lab.task import Task
+from onnx_lab.runtime.target import Target
+from onnx_lab.task import Dataset, Task
 
-#: Without a Task: mean cosine to the baseline's outputs below which a Model does not count as keeping the answers.
-KEEPS_COSINE = 0.999
-
-
-@dataclass(frozen=True)
-class VerdictRow:
-    """One Model at one shape: what it weighs, how fast it ran, what its answers are worth.
-
-    `ratio` is the speed relative to the benchmark's reference (2 = twice as fast), `accuracy` a share of 1, `lost`
-    accuracy points below the baseline, `changed` the share of top answers that differ from the baseline's, `cosine`
-    the mean cosine to the baseline's outputs. Values that were not measured are None.
-    """
-
-    name: str
-    target: str
-    size_bytes: int | None
-    size_ratio: float | None
-    p50: float | None
-    ratio: float | None
-    ratio_low: float | None
-    ratio_high: float | None
-    accuracy: float | None
-    lost: float | None
-    changed: float | None
-    cosine: float | None
-    qualifies: bool
-    why: str
+__all__ = ["Verdict", "VerdictRow", "verdict"]
 
 
 @dataclass(frozen=True, repr=False)
 class Verdict(Result):
-    """The table, and `best`: the Model to take (None when none qualifies)."""
+    """The table, and `best`: the Model to take, on the target `best_target` (None when none qualifies)."""
 
     rows: tuple[VerdictRow, ...]
     best: Model | None
@@ -63,6 +48,7 @@ class Verdict(Result):
     shape: str
     asked: str
     machine: Machine
+    best_target: Target | None = None
 
     def __bool__(self) -> bool:
         return self.best is not None
@@ -71,11 +57,11 @@ class Verdict(Result):
         return [vars(r) for r in self.rows]
 
     def _card(self) -> Card:
-        taken = self.best.name if self.best else None
+        taken, on = self.best.name if self.best else None, str(self.best_target or "")
         header = ("model", "on", "size", "of baseline", "latency", "speed", "accuracy", "verdict")
-        cells = tuple(_cells(r, r.name == taken) for r in self.rows)
+        cells = tuple(_cells(r, _is(r, taken, on)) for r in self.rows)
         tones = {
-            (i, 7): "good" if r.name == taken else "" if r.qualifies else "bad"
+            (i, 7): "good" if _is(r, taken, on) else "" if r.qualifies else "bad"
             for i, r in enumerate(self.rows)
             if r.why
         }
@@ -89,12 +75,14 @@ class Verdict(Result):
 
 
 def verdict(
-    models: Sequence[Model],
+    models: Sequence[Model | tuple[Model, Target | str]],
     *,
     task: Task | None = None,
+    data: Dataset | None = None,
     speed: Benchmark | None = None,
     baseline: Model | None = None,
     max_points_lost: float = 1.0,
+    min_cosine: float = KEEPS_COSINE,
     max_ms: float | None = None,
     max_mb: float | None = None,
 ) -> Verdict:
@@ -102,10 +90,12 @@ def verdict(
 
     Parameters
     ----------
-    models : sequence of Model
-        The candidates.
+    models : sequence of Model, or of (Model, target)
+        The candidates. With a target its answers are asked there, and only its timings there count.
     task : Task, optional
-        What accuracy means. Without it the outputs are compared with the baseline's on random feeds.
+        What accuracy means. Without it the outputs are compared with the baseline's.
+    data : dataset, optional
+        Feeds to compare on where there is no Task. Default: random ones.
     speed : Benchmark, optional
         From `onnx_lab.bench`, holding rows with the names of the models; its first shape is shown. Rows of
         contestants that are not among `models` (PyTorch) are shown for orientation.
@@ -113,6 +103,8 @@ def verdict(
         What size and accuracy are compared with. Default: the first of `models`.
     max_points_lost : float, default 1.0
         Accuracy points (of 100) a candidate may lose.
+    min_cosine : float, default 0.999
+        Without a Task: the mean cosine to the baseline's outputs that a candidate must keep.
     max_ms, max_mb : float, optional
         The budget: median latency in milliseconds, file size in MB (10^6 bytes).
 
@@ -133,132 +125,60 @@ def verdict(
     >>> lab.verdict([m, lab.simplify(m, name="slim")]).best.name in ("tiny", "slim")
     True
     """
-    _check(models, speed, max_ms)
-    base = baseline or models[0]
-    theirs = accuracy(base, task) if task else None
-    rows: list[VerdictRow] = []
-    for m in models:
-        worth = _worth(m, base, task, theirs)
-        timings = _rows_of(speed, m.name) or [None]
-        rows += [_judge(m, base, timed, worth, max_points_lost, max_ms, max_mb) for timed in timings]
-    others = [r for r in _first_shape(speed) if r.name not in {m.name for m in models}]
-    rows = [_bystander(r) for r in others] + rows
-    best = _choose(rows)
-    asked = _asked(task, max_points_lost, max_ms, max_mb)
-    timed_shapes = _first_shape(speed)
+    found = [Candidate(*_pair(m)) for m in models]
+    _check(found, speed, max_ms)
+    base = baseline or found[0].model
+    limits = Limits(max_points_lost, min_cosine, max_ms, max_mb)
+    judge = Judge(base, limits, task, data, accuracy(base, task) if task else None)
+    rows, whose = [], []
+    for c in found:
+        worth = judge.worth(c)
+        timings: list[Row | None] = [*rows_of(speed, c)]
+        for timed in timings or [None]:
+            rows.append(judge.row(c, timed, worth))
+            whose.append(c)
+    best = choose(rows)
+    taken = whose[rows.index(best)] if best else None
+    timed_rows = first_shape(speed)
+    others = [bystander(r) for r in timed_rows if r.name not in {c.model.name for c in found}]
     shape = "not timed"
-    if timed_shapes:
-        first = timed_shapes[0]
+    if timed_rows:
+        first = timed_rows[0]
         shape = f"batch {first.batch}" + ("" if first.seq is None else f", sequence {first.seq}")
-    chosen = next((m for m in models if best and m.name == best.name), None)
-    return Verdict(tuple(rows), chosen, base.name, shape, asked, this_machine())
+    return Verdict(
+        rows=(*others, *rows),
+        best=taken.model if taken else None,
+        baseline=base.name,
+        shape=shape,
+        asked=limits.words(task),
+        machine=this_machine(),
+        best_target=Target.of(taken.target or _plain(best.target)) if taken and best else None,
+    )
 
 
-def _check(models: Sequence[Model], speed: Benchmark | None, max_ms: float | None) -> None:
-    names = [m.name for m in models]
+def _pair(given: Any) -> tuple[Model, Target | None]:
+    if isinstance(given, tuple) and len(given) == 2:
+        return given[0], Target.of(given[1])
+    return given, None
+
+
+def _plain(on: str) -> str:
+    return on.split("[")[0]
+
+
+def _is(r: VerdictRow, name: str | None, on: str) -> bool:
+    return r.name == name and on in ("", _plain(r.target), r.target)
+
+
+def _check(found: Sequence[Candidate], speed: Benchmark | None, max_ms: float | None) -> None:
+    names = [(c.model.name, c.on) for c in found]
     if not names:
         raise BadInput("no models", accepted="a list of Models", do="lab.verdict([fp32, int8], task=...)")
     if len(set(names)) < len(names):
-        raise BadInput(f"models named {names}", accepted="a name for each", do="lab.quantize(m, name='int8')")
+        said = [" on ".join(filter(None, n)) for n in names]
+        raise BadInput(f"models named {said}", accepted="a name for each", do="lab.quantize(m, name='int8')")
     if max_ms is not None and speed is None:
         raise BadInput(f"max_ms={max_ms} without a benchmark", do="speed=lab.bench([...]) beside it")
-
-
-def _asked(task: Task | None, max_points_lost: float, max_ms: float | None, max_mb: float | None) -> str:
-    points = "point" if max_points_lost == 1 else "points"
-    limits = [f"at most {max_points_lost:g} {points} of accuracy lost" if task else "the same answers"]
-    limits += [f"at most {max_ms:g} ms"] if max_ms is not None else []
-    limits += [f"at most {max_mb:g} MB"] if max_mb is not None else []
-    return ", ".join(limits)
-
-
-def _worth(m: Model, base: Model, task: Task | None, theirs: Accuracy | None) -> dict[str, float | None]:
-    """Accuracy, points lost, share of changed answers, cosine: what the answers of `m` are worth."""
-    if task is not None and theirs is not None:
-        mine = theirs if m == base else accuracy(m, task)
-        changed = float((mine.predictions != theirs.predictions).mean())
-        lost = (theirs.value - mine.value) * 100
-        return {"accuracy": mine.value, "lost": lost, "changed": changed, "cosine": None}
-    feeds = [model_feeds(base, batch=4, seq=32, seed=s) for s in range(4)]
-    c = compare(base, m, feeds)
-    cosine = min(o.cosine_mean for o in c.outputs)
-    return {"accuracy": None, "lost": None, "changed": max(o.changed or 0.0 for o in c.outputs), "cosine": cosine}
-
-
-def _judge(
-    m: Model,
-    base: Model,
-    timed: Row | None,
-    worth: dict[str, float | None],
-    max_points_lost: float,
-    max_ms: float | None,
-    max_mb: float | None,
-) -> VerdictRow:
-    faults = []
-    lost, cosine = worth["lost"], worth["cosine"]
-    if lost is not None and lost > max_points_lost + 1e-9:
-        faults.append(f"loses {lost:.1f} points")
-    if cosine is not None and cosine < KEEPS_COSINE:
-        faults.append(f"cosine {cosine:.4f} on random feeds")
-    if max_ms is not None and timed is not None and timed.p50 * 1e3 > max_ms:
-        faults.append(f"over {max_ms:g} ms")
-    if max_mb is not None and m.size_bytes > max_mb * 1e6:
-        faults.append(f"over {max_mb:g} MB")
-    return VerdictRow(
-        name=m.name,
-        target=timed.target if timed else "",
-        size_bytes=m.size_bytes,
-        size_ratio=m.size_bytes / base.size_bytes,
-        p50=timed.p50 if timed else None,
-        ratio=timed.ratio if timed else None,
-        ratio_low=timed.ratio_low if timed else None,
-        ratio_high=timed.ratio_high if timed else None,
-        qualifies=not faults,
-        why="; ".join(faults) or "keeps the answers",
-        **worth,
-    )
-
-
-def _bystander(r: Row) -> VerdictRow:
-    """A row for what was timed and is not a candidate: PyTorch itself."""
-    return VerdictRow(
-        name=r.name,
-        target=r.target,
-        size_bytes=r.size_bytes or None,
-        size_ratio=None,
-        p50=r.p50,
-        ratio=r.ratio,
-        ratio_low=r.ratio_low,
-        ratio_high=r.ratio_high,
-        accuracy=None,
-        lost=None,
-        changed=None,
-        cosine=None,
-        qualifies=False,
-        why="",
-    )
-
-
-def _choose(rows: Sequence[VerdictRow]) -> VerdictRow | None:
-    fit = [r for r in rows if r.qualifies]
-    if not fit:
-        return None
-    if all(r.ratio is None for r in fit):
-        return min(fit, key=lambda r: r.size_bytes or 0)
-    fastest = max(fit, key=lambda r: r.ratio or 0.0)
-    level = [r for r in fit if (r.ratio_high or r.ratio or 0.0) >= (fastest.ratio_low or fastest.ratio or 0.0)]
-    return min(level, key=lambda r: r.size_bytes or 0)
-
-
-def _first_shape(speed: Benchmark | None) -> list[Row]:
-    if speed is None:
-        return []
-    first = (speed.rows[0].batch, speed.rows[0].seq)
-    return [r for r in speed.rows if (r.batch, r.seq) == first]
-
-
-def _rows_of(speed: Benchmark | None, name: str) -> list[Row | None]:
-    return [r for r in _first_shape(speed) if r.name == name]
 
 
 def _cells(r: VerdictRow, taken: bool) -> tuple[str, ...]:
