@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from onnx_lab.model import Model as Model
     from onnx_lab.model import Step as Step
     from onnx_lab.pair import ClipPair as ClipPair
+    from onnx_lab.recipes.best import best as best
     from onnx_lab.recipes.recipe import Recipe as Recipe
     from onnx_lab.runtime.doctor import doctor as doctor
     from onnx_lab.runtime.target import Target as Target
@@ -52,6 +53,7 @@ _HOME = {
     "Task": ("task", "Task"),
     "accuracy": ("measure.accuracy", "accuracy"),
     "bench": ("measure.bench", "bench"),
+    "best": ("recipes.best", "best"),
     "compare": ("measure.compare", "compare"),
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),

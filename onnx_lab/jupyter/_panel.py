@@ -13,10 +13,12 @@ _MOST_ROWS = 24
 
 
 def render(title: str, event: Mapping[str, Any]) -> tuple[str, str]:
-    """The panel for one event of `onnx_lab.bench`, as HTML and as text."""
+    """The panel for one event of `onnx_lab.bench` or `onnx_lab.best`, as HTML and as text."""
     kind = event["kind"]
     if kind == "waiting":
         state, done = f"waiting {event['seconds']:.0f} s for {event['for']}, which is measuring", 0.0
+    elif kind == "making":
+        state, done = f"making {event['name']}", 0.0
     elif kind == "start":
         state, done = f"starting processes for {', '.join(event['contestants'])}", 0.0
     else:

@@ -91,9 +91,21 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
         "compare": lambda given: code.compare_code(given.get("target")),
         "accuracy": lambda given: code.accuracy_code(given.get("target")),
         "bench": bench,
+        "best": _recipes,
         "verdict": lambda _: code.accuracy_code() + "\n\n# and its speed:\n" + code.bench_code(),
         "doctor": lambda _: code.doctor_code(),
     }
+
+
+def _recipes(given: Mapping[str, Any]) -> str:
+    """Each recipe that would be tried; the measuring is that of bench and verdict."""
+    from onnx_lab.recipes.recipe import Recipe
+    from onnx_lab.recipes.shortlist import shortlist
+
+    target = given.get("target", "auto")
+    words = [t for t in (target if isinstance(target, list) else [target]) if t != "auto"] or ["cpu"]
+    picks = shortlist(given["m"], [Target.of(w) for w in words], calibrated="calibration" in given)
+    return "\n\n".join(f"# {p.why}\n{Recipe(*p.steps, name=p.name).to_python()}" for p in picks if p.steps)
 
 
 def _which_file(call: Call) -> list[str]:

@@ -31,6 +31,7 @@ VERBS: Mapping[str, str] = {
     "accuracy": "scoring",
     "bench": "measuring",
     "verdict": "judging",
+    "best": "finding the best of",
     "doctor": "examining this machine",
 }
 
@@ -94,7 +95,7 @@ class OnnxLab(Magics):
             [VERBS[verb], *(call.typed.get(signature.positional[0].name, []) if signature.positional else [])]
         )
         with Live(self.shell, title, silent=call.silent) as live:
-            if verb == "bench":
+            if verb in ("bench", "best"):
                 call.arguments["progress"] = live.progress
             value = function(verb)(**call.arguments)
         return value if not call.silent or self._assigned(magic, line) else None

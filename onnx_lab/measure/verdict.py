@@ -59,7 +59,7 @@ class Verdict(Result):
     def _card(self) -> Card:
         taken, on = self.best.name if self.best else None, str(self.best_target or "")
         header = ("model", "on", "size", "of baseline", "latency", "speed", "accuracy", "verdict")
-        cells = tuple(_cells(r, _is(r, taken, on)) for r in self.rows)
+        shown = tuple(cells(r, _is(r, taken, on)) for r in self.rows)
         tones = {
             (i, 7): "good" if _is(r, taken, on) else "" if r.qualifies else "bad"
             for i, r in enumerate(self.rows)
@@ -71,7 +71,7 @@ class Verdict(Result):
             ("shape", self.shape),
             ("machine", f"{self.machine.cpu}, {self.machine.threads} threads"),
         ]
-        return Card(title, rows, [Table(header, cells, "", tones)])
+        return Card(title, rows, [Table(header, shown, "", tones)])
 
 
 def verdict(
@@ -181,7 +181,8 @@ def _check(found: Sequence[Candidate], speed: Benchmark | None, max_ms: float | 
         raise BadInput(f"max_ms={max_ms} without a benchmark", do="speed=lab.bench([...]) beside it")
 
 
-def _cells(r: VerdictRow, taken: bool) -> tuple[str, ...]:
+def cells(r: VerdictRow, taken: bool) -> tuple[str, ...]:
+    """What a table says of a row: name, target, size, its share, latency, speed, answers, verdict."""
     worth = f"{r.accuracy:.1%} ({-(r.lost or 0):+.1f})" if r.accuracy is not None else ""
     if r.cosine is not None:
         worth = f"cosine {r.cosine:.4f}"

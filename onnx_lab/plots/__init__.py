@@ -86,6 +86,7 @@ def _makers() -> dict[str, Callable[[Any], Chart]]:
     return {
         "Benchmark": _speed.speed_chart,
         "Verdict": _models.verdict_chart,
+        "Ranking": lambda result: _models.verdict_chart(result.verdict),
         "Inspection": _models.inspection_chart,
         "Accuracy": _answers.accuracy_chart,
         "Comparison": _answers.comparison_chart,

@@ -1,0 +1,140 @@
+"""What is worth trying for a model on a machine: ready recipes, each with the evidence that put it on the list.
+
+The evidence is in benchmarks/README.md and docs/decisions.md. The list is short on purpose: each entry costs a file, a
+run over the data and a share of the benchmark's time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onnx_lab._blocks import fused_blocks, open_blocks
+from onnx_lab.model import Model
+from onnx_lab.runtime.target import Target
+
+Steps = tuple[tuple[str, dict[str, Any]], ...]
+
+_FUSED = "one node for each attention block, one product for Q, K and V"
+_CPU_INT8 = "8-bit products with one scale for each channel; activations are scaled at each run"
+_STATIC = "convolutions in 8 bits, with ranges from the calibration data"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One recipe for one target.
+
+    Attributes
+    ----------
+    name : str
+        The Model that it makes is called so.
+    steps : tuple of (verb, options)
+        In order; none for the file as it is.
+    target : Target
+    why : str
+        What speaks for it, in words.
+    calibrated : bool
+        Whether its last step wants calibration data.
+    """
+
+    name: str
+    steps: Steps
+    target: Target
+    why: str
+    calibrated: bool = False
+
+
+def kind_of(m: Model) -> str:
+    """``"transformer"``, ``"convolutional"``, ``"quantized"`` or ``"other"``: what decides which recipes pay.
+
+    Examples
+    --------
+    >>> import onnx_lab as lab
+    >>> kind_of(lab.samples.tiny()), kind_of(lab.quantize(lab.samples.tiny()))
+    ('other', 'quantized')
+    """
+    if any(word in m.header.weights for word in ("int8", "uint8", "int4", "uint4")) and m.header.weights.get(
+        "float32", 0
+    ) < sum(m.header.weights.get(w, 0) for w in ("int8", "uint8", "int4", "uint4")):
+        return "quantized"
+    graph = m.to_ir().graph
+    if open_blocks(graph) or fused_blocks(graph):
+        return "transformer"
+    return "convolutional" if m.header.operators.get("Conv", 0) > 1 else "other"
+
+
+def shortlist(m: Model, targets: Iterable[Target], *, calibrated: bool = False) -> list[Pick]:
+    """The recipes to try, the file as it is first.
+
+    Parameters
+    ----------
+    m : Model
+    targets : iterable of Target
+        Those that run here.
+    calibrated : bool, default False
+        Whether there is calibration data, which static quantization wants.
+
+    Examples
+    --------
+    >>> import onnx_lab as lab
+    >>> [p.name for p in shortlist(lab.samples.tiny(), [lab.Target("cpu")])]
+    ['tiny', 'tiny-optimized', 'tiny-int8']
+    """
+    kind = kind_of(m)
+    picks = []
+    for target in targets:
+        picks += [Pick(_named(m, "", target), (), target, "the file as it is")]
+        if kind != "quantized":
+            picks += _LISTS.get(target.provider, _compiled)(m, kind, target, calibrated)
+    return picks
+
+
+def _named(m: Model, suffix: str, target: Target) -> str:
+    return "-".join(filter(None, [m.name, suffix, "" if target.provider == "cpu" else target.provider]))
+
+
+def _on_cpu(m: Model, kind: str, target: Target, calibrated: bool) -> list[Pick]:
+    optimized = ("optimize", {"target": "cpu"})
+    said = _FUSED if kind == "transformer" else "constants folded, idle nodes gone"
+    picks = [Pick(_named(m, "optimized", target), (optimized,), target, said)]
+    if kind != "convolutional":
+        int8 = ("quantize", {"method": "dynamic", "per_channel": True})
+        picks.append(Pick(_named(m, "int8", target), (optimized, int8), target, _CPU_INT8))
+    elif calibrated:
+        static = ("quantize", {"method": "static"})
+        picks.append(Pick(_named(m, "int8", target), (optimized, static), target, _STATIC, calibrated=True))
+    return picks
+
+
+def _on_openvino(m: Model, _kind: str, target: Target, calibrated: bool) -> list[Pick]:
+    optimized = ("optimize", {"target": "openvino"})
+    said = "ONNX's own operators only: the plugin compiles the graph itself"
+    picks = [Pick(_named(m, "optimized", target), (optimized,), target, said)]
+    if calibrated:
+        static = ("quantize", {"method": "static"})
+        why = "8-bit products with ranges from the calibration data, which the plugin compiles"
+        picks.append(Pick(_named(m, "int8", target), (optimized, static), target, why, calibrated=True))
+    return picks
+
+
+def _on_gpu(m: Model, _kind: str, target: Target, _calibrated: bool) -> list[Pick]:
+    steps: Steps = (("optimize", {"target": target.provider}), ("fp16", {}))
+    return [Pick(_named(m, "fp16", target), steps, target, "half the bytes, and the GPU's float16 units")]
+
+
+def _compiled(m: Model, _kind: str, target: Target, _calibrated: bool) -> list[Pick]:
+    steps: Steps = (("optimize", {"target": target.provider}),)
+    return [Pick(_named(m, "optimized", target), steps, target, "ONNX's own operators only")]
+
+
+_LISTS = {"cpu": _on_cpu, "openvino": _on_openvino, "cuda": _on_gpu, "tensorrt": _on_gpu}
+
+
+def not_listed(m: Model, targets: Sequence[Target], *, calibrated: bool) -> list[tuple[str, str]]:
+    """What would be on the list with something that was not given: name and what is missing."""
+    kind = kind_of(m)
+    if calibrated or kind in ("quantized", "other"):
+        return []
+    wanting = [t for t in targets if t.provider == "openvino" or (t.provider == "cpu" and kind == "convolutional")]
+    return [(_named(m, "int8", t), "no calibration data: give some with calibration=") for t in wanting]
