@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from onnx_lab.measure.compare import compare as compare
     from onnx_lab.measure.infer import infer as infer
     from onnx_lab.measure.inspect import inspect as inspect
+    from onnx_lab.measure.profile import profile as profile
     from onnx_lab.measure.verdict import verdict as verdict
     from onnx_lab.model import Model as Model
     from onnx_lab.model import Step as Step
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from onnx_lab.runtime.doctor import doctor as doctor
     from onnx_lab.runtime.target import Target as Target
     from onnx_lab.task import Task as Task
+    from onnx_lab.transforms.fix_shapes import fix_shapes as fix_shapes
     from onnx_lab.transforms.fp16 import fp16 as fp16
     from onnx_lab.transforms.optimize import optimize as optimize
     from onnx_lab.transforms.quantize import quantize as quantize
@@ -58,12 +60,14 @@ _HOME = {
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),
     "export": ("exporters.export", "export"),
+    "fix_shapes": ("transforms.fix_shapes", "fix_shapes"),
     "fp16": ("transforms.fp16", "fp16"),
     "infer": ("measure.infer", "infer"),
     "inspect": ("measure.inspect", "inspect"),
     "load": ("_load", "load"),
     "optimize": ("transforms.optimize", "optimize"),
     "plots": ("plots", ""),
+    "profile": ("measure.profile", "profile"),
     "quantize": ("transforms.quantize", "quantize"),
     "samples": ("samples", ""),
     "simplify": ("transforms.simplify", "simplify"),

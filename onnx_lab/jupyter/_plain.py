@@ -20,6 +20,7 @@ _WRITES_ITS_OWN = {
     "export": "onnx_lab.exporters.export",
     "simplify": "onnx_lab.transforms.simplify",
     "optimize": "onnx_lab.transforms.optimize",
+    "fix_shapes": "onnx_lab.transforms.fix_shapes",
     "fp16": "onnx_lab.transforms.fp16",
     "quantize": "onnx_lab.transforms.quantize",
 }

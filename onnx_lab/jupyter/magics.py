@@ -23,6 +23,7 @@ VERBS: Mapping[str, str] = {
     "export": "exporting",
     "simplify": "simplifying",
     "optimize": "optimizing",
+    "fix_shapes": "fixing shapes",
     "fp16": "converting",
     "quantize": "quantizing",
     "inspect": "inspecting",

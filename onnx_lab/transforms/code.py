@@ -10,7 +10,7 @@ from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Step
 
 _HOME: Mapping[str, str] = MappingProxyType(
-    {verb: f"onnx_lab.transforms.{verb}" for verb in ("simplify", "optimize", "fp16", "quantize")}
+    {verb: f"onnx_lab.transforms.{verb}" for verb in ("simplify", "optimize", "fix_shapes", "fp16", "quantize")}
 )
 
 

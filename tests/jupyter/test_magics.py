@@ -140,7 +140,7 @@ def test_code_is_shown_and_nothing_is_run(notebook: Any, spied: Callable[..., No
 CODED = ("inspect m", "infer m feeds", "bench m wide --batch 2", "simplify m", "quantize m", "fp16 m", "optimize m")
 
 
-@pytest.mark.parametrize("line", [*CODED, "doctor", "compare m m feeds", "verdict m wide"])
+@pytest.mark.parametrize("line", [*CODED, "fix_shapes m", "doctor", "compare m m feeds", "verdict m wide"])
 def test_shown_code_is_python_that_compiles(notebook: Any, line: str) -> None:
     notebook.ns["feeds"] = {"x": np.zeros((1, 8), np.float32)}
     compile(str(notebook.run(f"%onnx_{line} --code")), "<shown>", "exec")

@@ -19,6 +19,7 @@ STEPS: dict[str, Callable[[Model], Model]] = {
     "optimize": lab.optimize,
     "optimize for cuda": lambda m: lab.optimize(m, target="cuda"),
     "optimize offline": lambda m: lab.optimize(m, offline=True, disable=["bias_gelu"]),
+    "fix_shapes": lambda m: lab.fix_shapes(m, batch=2, seq=9),
     "fp16": lambda m: lab.fp16(m, block_ops=["LayerNormalization"], keep_io=False),
     "quantize": lambda m: lab.quantize(m, exclude_ops=["Gather"]),
 }
@@ -38,6 +39,10 @@ def test_it_runs(name: str, bert: Model, tmp_path: Path, monkeypatch: pytest.Mon
     assert made
     if name.startswith("optimize"):
         assert kinds & {"MultiHeadAttention", "Attention"}
+    if name == "fix_shapes":
+        (fixed,) = made
+        assert [d.dim_value for d in onnx.load(fixed).graph.input[0].type.tensor_type.shape.dim] == [2, 9]
+        assert "Shape" not in kinds
     if name == "quantize":
         assert "MatMulInteger" in kinds
 
