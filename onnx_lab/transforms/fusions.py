@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab.transforms.attention import drop_nan_guards, fuse_attention
+from onnx_lab.transforms.batch_first import batch_first
 from onnx_lab.transforms.embed_norm import fuse_embed_layer_norm
 from onnx_lab.transforms.packing import pack_qkv
 
@@ -85,6 +86,7 @@ _TABLE: tuple[tuple[str, Callable[[ir.Model], int], str, str], ...] = (
     ("gelu", _gelu, "its erf and tanh formulas: Gelu", "GeluFusionL1 GeluFusionL2 FastGeluFusion"),
     ("bias_skip_layer_norm", _bias_skip_layer_norm, "bias, residual, norm: one node", "BiasSkipLayerNormFusion"),
     ("skip_layer_norm", _skip_layer_norm, "residual and norm: SkipLayerNormalization", "SkipLayerNormFusion"),
+    ("batch_first", batch_first, "attention that runs sequence first: batch first", ""),
     ("attention", fuse_attention, "scores, mask, softmax, values: one node", "AttentionFusion"),
     ("packed_qkv", lambda model: pack_qkv(model, "mha"), "one product for Q, K and V", ""),
     ("nan_guard", drop_nan_guards, "the guard for rows without a token: a finite mask", ""),
@@ -97,7 +99,7 @@ FUSIONS: tuple[Fusion, ...] = tuple(Fusion(n, f, about, tuple(at_load.split())) 
 #: What a provider with ONNX Runtime's own kernels for transformers wants.
 _CUDA = "layer_norm gelu bias_skip_layer_norm skip_layer_norm attention packed_qkv embed_layer_norm bias_gelu".split()
 #: SkipLayerNormalization is slow in ONNX Runtime's CPU kernel, and BiasGelu would keep the bias out of int8 products.
-_CPU = "layer_norm gelu attention packed_qkv".split()
+_CPU = "layer_norm gelu batch_first attention packed_qkv".split()
 #: Providers that compile the graph themselves have no kernels for ONNX Runtime's own operators: those would fall back
 #: to the CPU. What helps them is a graph in which their own patterns are found.
 _COMPILERS = ["nan_guard"]

@@ -56,7 +56,7 @@ def optimize(
         Where it will run. Default ``"cpu"``.
     disable : iterable of str
         Fusions to turn off by name, here and in sessions of the file: ``layer_norm``, ``gelu``,
-        ``bias_skip_layer_norm``, ``skip_layer_norm``, ``attention``, ``packed_qkv``, ``nan_guard``,
+        ``bias_skip_layer_norm``, ``skip_layer_norm``, ``batch_first``, ``attention``, ``packed_qkv``, ``nan_guard``,
         ``embed_layer_norm``, ``bias_gelu``, ``gelu_approximation``.
     enable : iterable of str
         Fusions to make beyond those the target wants, by the same names.
