@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from onnx_lab.measure.inspect import inspect as inspect
     from onnx_lab.measure.profile import profile as profile
     from onnx_lab.measure.verdict import verdict as verdict
+    from onnx_lab.measure.why import why as why
     from onnx_lab.model import Model as Model
     from onnx_lab.model import Step as Step
     from onnx_lab.pair import ClipPair as ClipPair
@@ -72,6 +73,7 @@ _HOME = {
     "samples": ("samples", ""),
     "simplify": ("transforms.simplify", "simplify"),
     "verdict": ("measure.verdict", "verdict"),
+    "why": ("measure.why", "why"),
     "workspace": ("workspace", ""),
 }
 __all__ = list(_HOME)

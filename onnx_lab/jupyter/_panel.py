@@ -17,8 +17,8 @@ def render(title: str, event: Mapping[str, Any]) -> tuple[str, str]:
     kind = event["kind"]
     if kind == "waiting":
         state, done = f"waiting {event['seconds']:.0f} s for {event['for']}, which is measuring", 0.0
-    elif kind == "making":
-        state, done = f"making {event['name']}", 0.0
+    elif kind in ("making", "profiling"):
+        state, done = f"{kind} {event['name']}", 0.0
     elif kind == "start":
         state, done = f"starting processes for {', '.join(event['contestants'])}", 0.0
     else:

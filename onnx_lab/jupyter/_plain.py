@@ -86,12 +86,19 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
             return code.bench_code(target=target, **shape)
         return code.bench_code(m.inputs, target=target, hints=m.session_hints, **shape)
 
+    def profile(given: Mapping[str, Any]) -> str:
+        m = given["m"]
+        own = {k: given[k] for k in ("batch", "seq", "target") if k in given}
+        return code.profile_code(m.inputs, hints=m.session_hints, **own)
+
     return {
         "inspect": lambda _: code.inspect_code(),
         "infer": infer,
         "compare": lambda given: code.compare_code(given.get("target")),
         "accuracy": lambda given: code.accuracy_code(given.get("target")),
         "bench": bench,
+        "profile": profile,
+        "why": profile,
         "best": _recipes,
         "verdict": lambda _: code.accuracy_code() + "\n\n# and its speed:\n" + code.bench_code(),
         "doctor": lambda _: code.doctor_code(),

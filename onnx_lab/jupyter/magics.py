@@ -31,6 +31,8 @@ VERBS: Mapping[str, str] = {
     "compare": "comparing",
     "accuracy": "scoring",
     "bench": "measuring",
+    "profile": "profiling",
+    "why": "explaining",
     "verdict": "judging",
     "best": "finding the best of",
     "doctor": "examining this machine",

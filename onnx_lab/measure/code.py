@@ -170,6 +170,40 @@ def bench_code(
     )
 
 
+def profile_code(
+    inputs: Sequence[TensorSpec] = (),
+    *,
+    batch: int = 1,
+    seq: int = 128,
+    target: Target | str | None = None,
+    hints: Mapping[str, Any] | None = None,
+) -> str:
+    """ONNX Runtime's own profiler, and its kernels summed by operator.
+
+    Examples
+    --------
+    >>> print(profile_code().splitlines()[-1])
+    print(*(f"{us / 20e3:8.3f} ms  {op}" for op, us in times.most_common(12)), sep="\\n")
+    """
+    options, *rest = _session("session", "model.onnx", target, hints or {})
+    return "\n".join(
+        [
+            *_imports("json", "collections"),
+            options,
+            "options.enable_profiling = True",
+            *rest,
+            *_feeds(inputs, batch, seq),
+            "for _ in range(20):",
+            "    session.run(None, feeds)",
+            "times = collections.Counter()",
+            "for event in json.load(open(session.end_profiling())):",
+            '    if event["name"].endswith("_kernel_time"):',
+            '        times[event["args"]["op_name"]] += event["dur"]  # microseconds',
+            'print(*(f"{us / 20e3:8.3f} ms  {op}" for op, us in times.most_common(12)), sep="\\n")',
+        ]
+    )
+
+
 def doctor_code() -> str:
     """What onnxruntime says about itself; whether a provider really runs, only a session tells."""
     return "\n".join(

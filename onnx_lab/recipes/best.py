@@ -8,20 +8,24 @@ from typing import Any
 
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, OnnxLabError, ProviderError
+from onnx_lab.feeds import model_feeds
 from onnx_lab.measure._result import Machine, Result
 from onnx_lab.measure.bench import Benchmark, bench
+from onnx_lab.measure.profile import Profile, profile
 from onnx_lab.measure.verdict import Verdict, VerdictRow, cells, verdict
+from onnx_lab.measure.why import reasons as sentences
 from onnx_lab.model import Model
 from onnx_lab.recipes.recipe import Recipe, function
 from onnx_lab.recipes.shortlist import Pick, not_listed, shortlist
 from onnx_lab.runtime.doctor import doctor
 from onnx_lab.runtime.target import Target
-from onnx_lab.task import Dataset, Task
+from onnx_lab.task import Dataset, Feeds, Task
 
 #: Without a Task: the mean cosine that a recommendation keeps; 8-bit weights alone are at 0.9997, good int8 at 0.99.
 MIN_COSINE = 0.99
 #: With calibration feeds and no Task, answers are compared on at most this many batches.
 _COMPARED_BATCHES = 16
+_PROFILED_RUNS = 8
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -42,6 +46,8 @@ class Ranking(Result):
         All timings.
     reasons : dict of str to str
         Name -> what put it on the list.
+    whys : dict of str to tuple of str
+        Name -> what its profile says next to that of the file as it is; empty where there is none.
     left_out : tuple of (name, reason)
         What could not be made or run, and what was missing for it.
     """
@@ -49,6 +55,7 @@ class Ranking(Result):
     verdict: Verdict
     speed: Benchmark
     reasons: dict[str, str]
+    whys: dict[str, tuple[str, ...]]
     left_out: tuple[tuple[str, str], ...]
     machine: Machine
 
@@ -90,7 +97,8 @@ class Ranking(Result):
             ("shape", self.verdict.shape),
             ("machine", f"{self.machine.cpu}, {self.speed.threads} threads"),
         ]
-        notes = [*(f"left out: {name}: {why}" for name, why in self.left_out), *self.speed.doubts]
+        notes = [f"{name}: {'; '.join(said)}" for name, said in self.whys.items()]
+        notes += [*(f"left out: {name}: {why}" for name, why in self.left_out), *self.speed.doubts]
         return Card(f"take {taken}{on}" if taken else "none qualifies", facts, [Table(header, shown, "", tones)], notes)
 
 
@@ -108,6 +116,7 @@ def best(
     max_ms: float | None = None,
     max_mb: float | None = None,
     budget_s: float = 90.0,
+    explain: bool = True,
     progress: Progress | None = None,
 ) -> Ranking:
     """Try what the evidence suggests for this architecture on this machine, and say which (file, target) to take.
@@ -132,8 +141,10 @@ def best(
         if given, milliseconds and MB.
     budget_s : float, default 90
         Seconds of measuring, beside the making of the files.
+    explain : bool, default True
+        Profile each file beside the original, and say where its time goes.
     progress : callable, optional
-        Called with a dict: ``kind`` is ``"making"`` (with ``name``), or those of `onnx_lab.bench`.
+        Called with a dict: ``kind`` is ``"making"`` or ``"profiling"`` (with ``name``), or those of `onnx_lab.bench`.
 
     Returns
     -------
@@ -160,7 +171,8 @@ def best(
     if calibration is None and feeds is not None:
         calibration = feeds
     found = shortlist(m, targets, calibrated=calibration is not None)
-    made, left_out = _made(m, found, calibration, progress or (lambda _: None))
+    tell = progress or (lambda _: None)
+    made, left_out = _made(m, found, calibration, tell)
     contestants: dict[str, Any] = {model.name: (model, pick.target) for pick, model in made}
     if against is not None and not any(against is model for _, model in made):
         contestants = {_name(against): against, **contestants}
@@ -180,7 +192,8 @@ def best(
     )
     reasons = {model.name: pick.why for pick, model in made}
     missing = not_listed(m, targets, calibrated=calibration is not None)
-    return Ranking(judged, speed, reasons, (*left_out, *missing), judged.machine)
+    whys = _whys(made, model_feeds(m, batch=batch, seq=seq), tell) if explain else {}
+    return Ranking(judged, speed, reasons, whys, (*left_out, *missing), judged.machine)
 
 
 def _targets(given: str | Target | Sequence[str | Target]) -> list[Target]:
@@ -222,6 +235,22 @@ def _walk(pick: Pick, calibration: Dataset | None, known: dict[str, Model]) -> M
             known[so_far] = function(verb)(m, **options, **data, name=pick.name if last else f"{pick.name}-{verb}")
         m = known[so_far]
     return m if m.name == pick.name else replace(m, name=pick.name)
+
+
+def _whys(made: Sequence[tuple[Pick, Model]], feeds: Feeds, progress: Progress) -> dict[str, tuple[str, ...]]:
+    """What the profiles say; those of a target that compiles the graph say nothing."""
+    origin: Profile | None = None
+    whys = {}
+    for pick, model in made:
+        if pick.target.provider != "cpu":
+            continue
+        progress({"kind": "profiling", "name": model.name})
+        own = profile(model, feeds, target=pick.target, runs=_PROFILED_RUNS)
+        if origin is None:
+            origin = own  # the file as it is comes first
+        else:
+            whys[model.name] = tuple(sentences(own, origin))
+    return whys
 
 
 def _name(against: Any) -> str:

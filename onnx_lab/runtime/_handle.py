@@ -167,6 +167,13 @@ class Worker:
         reply, _ = self.call({"op": "time", "block": options}, f"timing {self._name}", feeds)
         return Block(**reply["block"])
 
+    def profile(self, feeds: Feeds, *, runs: int, warmup: int) -> dict[str, Any]:
+        """Median seconds of each node, from a session that was opened with the hint ``profile_to``; once only."""
+        self._check(feeds)
+        request = {"op": "profile", "profile": {"runs": runs, "warmup": warmup}}
+        reply, _ = self.call(request, f"profiling {self._name}", feeds)
+        return dict(reply["profile"])
+
     def close(self) -> None:
         """End the child; harmless when it is gone already."""
         self._child.close()

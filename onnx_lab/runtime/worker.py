@@ -1,7 +1,7 @@
 """The child process that opens engines: ``python -m onnx_lab.runtime.worker``, spoken to over its own stdin and stdout.
 
 It serves one engine at a time. Requests are frames (see `_wire`): ``open``, ``torch``, ``tensorflow``, ``run``,
-``time``, ``relax``, ``convert``, ``probe``, ``onnxsim``.
+``time``, ``profile``, ``relax``, ``convert``, ``probe``, ``onnxsim``.
 It dies when the pipe closes, also in the middle of a run, so an interrupted notebook leaves nothing behind.
 """
 
@@ -124,6 +124,10 @@ def _time(engine: Any, header: dict[str, Any], arrays: dict[str, Array]) -> Repl
         raise engine.explain(e) from e
 
 
+def _profile(engine: Any, header: dict[str, Any], arrays: dict[str, Array]) -> Reply:
+    return {"profile": engine.profile(arrays, **header["profile"])}, {}
+
+
 def _probe(_engine: Any, _header: dict[str, Any], _arrays: dict[str, Array]) -> Reply:
     from onnx_lab.runtime.sessions import engine_facts
 
@@ -144,6 +148,7 @@ _OPENERS: dict[str, Callable[[dict[str, Any], bytes], Any]] = {
 _ACTIONS: dict[str, Callable[[Any, dict[str, Any], dict[str, Array]], Reply]] = {
     "run": _run,
     "time": _time,
+    "profile": _profile,
     "relax": _relax,
     "convert": _convert,
     "probe": _probe,

@@ -140,7 +140,9 @@ def test_code_is_shown_and_nothing_is_run(notebook: Any, spied: Callable[..., No
 CODED = ("inspect m", "infer m feeds", "bench m wide --batch 2", "simplify m", "quantize m", "fp16 m", "optimize m")
 
 
-@pytest.mark.parametrize("line", [*CODED, "fix_shapes m", "doctor", "compare m m feeds", "verdict m wide"])
+@pytest.mark.parametrize(
+    "line", [*CODED, "fix_shapes m", "doctor", "compare m m feeds", "verdict m wide", "why m wide", "best m"]
+)
 def test_shown_code_is_python_that_compiles(notebook: Any, line: str) -> None:
     notebook.ns["feeds"] = {"x": np.zeros((1, 8), np.float32)}
     compile(str(notebook.run(f"%onnx_{line} --code")), "<shown>", "exec")
@@ -157,7 +159,7 @@ def test_the_code_of_a_converter_is_that_of_its_export(notebook: Any, tmp_path: 
     assert str(notebook.run(f"%onnx_export {tmp_path}/tiny.onnx --code")) == "# tiny is an ONNX file already"
 
 
-@pytest.mark.parametrize("line", ["inspect m", "infer m feeds", "bench m"])
+@pytest.mark.parametrize("line", ["inspect m", "infer m feeds", "bench m", "profile m"])
 def test_shown_code_runs(notebook: Any, line: str, tmp_path: Path) -> None:
     notebook.ns["feeds"] = {"x": np.zeros((1, 8), np.float32)}
     source = str(notebook.run(f"%onnx_{line} --code"))

@@ -48,6 +48,8 @@ def test_it_shows_reasons_and_draws(ranking: Ranking) -> None:
     assert f"take {ranking.best.name} on cpu" in text  # type: ignore[union-attr]
     assert "one scale for each channel" in text
     assert "the file as it is" in text
+    assert "tiny-int8: " in text
+    assert "8-bit products" in text
     assert "Take " in ranking.plot().title
     assert {"reason", "ratio", "qualifies"} <= ranking._records()[0].keys()
 
