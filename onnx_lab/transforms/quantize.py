@@ -14,13 +14,14 @@ from onnx_lab.runtime.offline import refuse_frozen
 from onnx_lab.transforms._dynamic import DYNAMIC
 from onnx_lab.transforms._method import Method, options_of
 from onnx_lab.transforms._options import one_of
+from onnx_lab.transforms._static import STATIC
 
 if TYPE_CHECKING:
     from onnx_lab.task import Dataset
 
 #: Name -> how it checks its options, does its work and writes its plain code. One entry makes a method.
-METHODS: Mapping[str, Method] = MappingProxyType({"dynamic": DYNAMIC})
-_ANNOUNCED = ("static", "int4")
+METHODS: Mapping[str, Method] = MappingProxyType({"dynamic": DYNAMIC, "static": STATIC})
+_ANNOUNCED = ("int4",)
 _TOOLS = ("onnx-lab", "onnxruntime", "onnxruntime-gpu", "onnx", "onnxscript")
 
 
@@ -35,20 +36,34 @@ def quantize(
     op_types: Iterable[str] | None = None,
     exclude_ops: Iterable[str] = (),
     exclude_nodes: Iterable[str] = (),
+    calibration: str = "minmax",
+    percentile: float = 99.999,
+    format: str = "qdq",  # noqa: A002  (the field's name)
+    symmetric: bool = False,
+    activation_type: str = "uint8",
+    quantize_output: bool = False,
+    cap_mb: float = 512,
     name: str | None = None,
 ) -> Model:
-    """Quantize weights to 8 bits now and activations at each run: no calibration data is needed.
+    """Quantize: weights in 8 bits, and activations at each run (dynamic) or in ranges found on data (static).
 
     Optimize first (`onnx_lab.optimize`), then quantize: that order is the faster one on the CPU, and both orders work.
+
+    ``"dynamic"`` needs no data and suits transformers on the CPU provider. ``"static"`` is for networks of
+    convolutions, and for providers without dynamic kernels (OpenVINO, TensorRT). A transformer's activations have a
+    few channels a hundred times larger than the others; one range for all of them leaves little of the rest, so its
+    answers suffer more than with ``"dynamic"``: measure them (`onnx_lab.accuracy`). What makes the outputs, products
+    of two activations and the results of MatMul and Gemm stay float (see `quantize_output`).
 
     Parameters
     ----------
     m : Model
         With float32 weights.
     method : str, default "dynamic"
-        ``"static"`` and ``"int4"`` are announced, not built.
+        ``"dynamic"``, ``"static"``; ``"int4"`` is announced, not built.
     data : dataset, optional
-        Calibration feeds for ``"static"``.
+        Calibration feeds for ``"static"``: about 100 typical samples that are not measured on. Read twice, batch by
+        batch.
     per_channel : bool, default True
         One scale for each output channel of a weight. One for the whole weight (False) is no faster and gives
         sentence embeddings about six times the error.
@@ -58,26 +73,46 @@ def quantize(
     weight_type : str, default "int8"
         Or ``"uint8"``.
     op_types : iterable of str, optional
-        Operators to quantize. Default: MatMul, Gemm, Gather (embeddings), Attention, LSTM, EmbedLayerNormalization.
-        ``"Conv"`` is possible and seldom faster.
+        Operators to quantize. Default for dynamic: MatMul, Gemm, Gather (embeddings), Attention, LSTM,
+        EmbedLayerNormalization; ``"Conv"`` is possible and seldom faster. Default for static: products, Gather and
+        what passes 8 bits on (Relu, MaxPool, Reshape, ...); between convolutions also Add, Concat, pooling.
     exclude_ops : iterable of str
         Operators to leave out of those.
     exclude_nodes : iterable of str
         Nodes to leave float: names, globs, or modules such as ``bert.encoder.layer.0``.
+    calibration : {"minmax", "entropy", "percentile", "distribution"}, default "minmax"
+        Static: how a range is made of what was seen. All of it; what loses least information about the histogram; the
+        middle `percentile`; the ends of onnxruntime's histogram (its avg and std, for float8, are not used here).
+    percentile : float, default 99.999
+        Static, with ``calibration="percentile"``: percent of the values to hold.
+    format : {"qdq", "qoperator"}, default "qdq"
+        Static: float operators between QuantizeLinear and DequantizeLinear, which every provider reads, or
+        onnxruntime's own integer operators, for its CPU provider.
+    symmetric : bool, default False
+        Static: activation ranges with zero in the middle.
+    activation_type : {"uint8", "int8"}, default "uint8"
+        Static.
+    quantize_output : bool, default False
+        Static: also the last product before each output, and a Softmax behind it if `op_types` names it. They are
+        kept in float because 256 steps make scores equal that were not: a VGG16 with 8 bits in its Softmax kept 0 of
+        16 answers.
+    cap_mb : float, default 512
+        Static: megabytes of inner tensors held at once during calibration.
     name : str, optional
         Default ``"<name>-int8"``.
 
     Returns
     -------
     Model
-        Its card says what was quantized and what stayed float.
+        Its card says what was quantized and what stayed float, and which ranges look suspicious.
 
     Raises
     ------
     BadInput
-        For an unknown method, operator or node.
+        For an unknown method, operator or node; an option of another method; data that is missing, empty, exhausted
+        after one pass, or does not fit the model.
     NotInThisVersion
-        For ``method="static"`` and ``"int4"``.
+        For ``method="int4"``.
     TransformError
         When there is no float32 weight to quantize, or the quantizer gives up.
 
@@ -87,6 +122,11 @@ def quantize(
     >>> small = lab.quantize(lab.samples.tiny())
     >>> small.header.operators["MatMulInteger"]
     2
+    >>> import numpy as np
+    >>> batches = [{"x": np.random.default_rng(i).normal(size=(4, 8)).astype(np.float32)} for i in range(8)]
+    >>> static = lab.quantize(lab.samples.tiny(), method="static", data=batches)
+    >>> static.header.operators["QuantizeLinear"]
+    1
     """
     given = {k: v for k, v in locals().items() if k not in ("m", "method", "data", "name")}
     way = _way(method)
