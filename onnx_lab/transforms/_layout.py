@@ -52,15 +52,53 @@ def moved(node: ir.Node, array: Array, sizes: Sizes) -> Array | None:
 
 
 def _reshaped(node: ir.Node, array: Array, sizes: Sizes) -> Array | None:
-    """By the shape that inference found, in which one axis may be unknown."""
-    target = _constant(node, 1) if node.op_type == "Reshape" else None
-    if target is not None and (target > 0).sum() + (target == -1).sum() == target.size:
+    """By its target where that can be computed, else by the shape that inference found: one axis may be unknown."""
+    target = shape_value(node.inputs[1], sizes) if node.op_type == "Reshape" else None
+    if target is not None and target.ndim == 1 and (target > 0).sum() + (target == -1).sum() == target.size:
         return array.reshape(target.tolist())
     shape = node.outputs[0].shape
     if shape is None:
         return None
     dims = [d if isinstance(d, int) else sizes.get(str(d.value), -1) for d in shape]
     return array.reshape(dims) if dims.count(-1) <= 1 else None
+
+
+def shape_value(value: ir.Value | None, sizes: Sizes) -> Array | None:
+    """What a tensor that is computed from shapes holds at these `sizes`; None when it is not known."""
+    import onnx_ir as ir
+
+    if value is None:
+        return None
+    if (tensor := ir.convenience.get_const_tensor(value)) is not None:
+        return tensor.numpy() if tensor.dtype == ir.DataType.INT64 else None
+    node = value.producer()
+    if node is None or node.domain not in _ONNX:
+        return None
+    if node.op_type == "Shape":
+        known = concrete(node.inputs[0].shape, sizes) if node.inputs[0] is not None else None
+        start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(known or []))
+        return np.array(known[start:end], np.int64) if known is not None else None
+    parts = [shape_value(v, sizes) for v in node.inputs]
+    if not parts or any(p is None for p in parts):
+        return None
+    return _computed(node, [p for p in parts if p is not None])
+
+
+def _computed(node: ir.Node, parts: list[Array]) -> Array | None:
+    """The operators that exporters compute shapes with, on vectors."""
+    first = parts[0]
+    if node.op_type == "Concat":
+        return np.concatenate(parts)
+    if node.op_type == "Identity":
+        return first
+    if node.op_type in ("Squeeze", "Unsqueeze"):
+        return first.reshape(()) if node.op_type == "Squeeze" and first.size == 1 else first.reshape(-1)
+    if node.op_type == "Gather" and first.ndim == 1:
+        return np.array(first[parts[1]])
+    if node.op_type == "Slice" and first.ndim == 1 and all(p.size == 1 for p in parts[1:]):
+        start, end, _, step = [*(int(p.item()) for p in parts[1:]), *[0, 1][len(parts) - 3 :]]
+        return first[start:end:step]
+    return None
 
 
 def _constant(node: ir.Node, index: int) -> npt.NDArray[Any] | None:

@@ -96,9 +96,10 @@ def take_shapes_from_inputs(model: ir.Model) -> int:
     count = 0
     for node in [n for n in graph if n.op_type == "Shape"]:
         inner = node.inputs[0]
-        if inner is None or inner.shape is None or inner.is_graph_input() or node.attributes:
+        if inner is None or inner.shape is None or inner.is_graph_input():
             continue
-        dims = [d if isinstance(d, int) else d.value or "" for d in inner.shape]
+        start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(inner.shape))
+        dims = [d if isinstance(d, int) else d.value or "" for d in inner.shape][start:end]
         if not dims or any(isinstance(d, str) and d not in homes for d in dims):
             continue
         parts = [pieces[d] if d in pieces else pieces.setdefault(d, _dimension(graph, d, homes)) for d in dims]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnx_lab.transforms._layout import Sizes, concrete, moved, numbered, two_sizes
-from onnx_lab.transforms._tidy import initializer
+from onnx_lab.transforms._tidy import initializer, tidy
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -63,6 +63,7 @@ def batch_first(model: ir.Model) -> int:
         count += int(done)
     if count:
         RemoveUnusedNodesPass()(model)
+        tidy(model)  # shapes that were computed from what was turned can now be told
     return count
 
 
@@ -86,7 +87,7 @@ def _linear(node: ir.Node) -> _Linear | None:
         return None
     if product.op_type == "Gemm":
         plain = product.attributes.get_float("alpha", 1.0) == product.attributes.get_float("beta", 1.0) == 1.0
-        if node is not product or product.attributes.get_int("transA", 0) or not plain:
+        if node is not product or int(product.attributes.get_int("transA", 0)) or not plain:
             return None
         weight = weight.T if product.attributes.get_int("transB", 0) else weight
         bias = _array(product.inputs[2]) if len(product.inputs) > 2 and product.inputs[2] is not None else None
@@ -175,7 +176,7 @@ def _write_head(graph: ir.Graph, linear: _Linear, x: ir.Value, head: _Head) -> N
 
 def _turn_result(graph: ir.Graph, linear: _Linear) -> bool:
     """Heads joined sequence first, projected, turned back: joined batch first and projected."""
-    chain = []
+    chain: list[ir.Node] = []
     value = linear.source
     while (node := value.producer()) is not None and node.inputs and node.inputs[0] is not None:
         if node.op_type not in ("Reshape", "Transpose", "Identity") or len(value.uses()) != 1:

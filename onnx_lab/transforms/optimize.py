@@ -56,7 +56,8 @@ def optimize(
         Where it will run. Default ``"cpu"``.
     disable : iterable of str
         Fusions to turn off by name, here and in sessions of the file: ``layer_norm``, ``gelu``,
-        ``bias_skip_layer_norm``, ``skip_layer_norm``, ``batch_first``, ``attention``, ``packed_qkv``, ``nan_guard``,
+        ``bias_skip_layer_norm``, ``skip_layer_norm``, ``batch_first``, ``attention``, ``nan_guard``,
+        ``straight_keys``, ``dead_tokens``, ``packed_qkv``,
         ``embed_layer_norm``, ``bias_gelu``, ``gelu_approximation``.
     enable : iterable of str
         Fusions to make beyond those the target wants, by the same names.
@@ -113,27 +114,32 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
     packed_form = form if forced else "attention" if target.provider in ("cuda", "directml") else "mha"
     tidy(model)
     fused: dict[str, int] = {}
+    left: dict[str, str] = {}
     for fusion in active:
         if fusion.name == "packed_qkv":
             fused["packed_qkv"] = pack_qkv(model, packed_form)
         else:
             fused[fusion.name] = fusion.apply(model)
+        if not fused[fusion.name] and (why := fusion.why_not(model)):
+            left[fusion.name] = why
     settle(model)
     fill_scopes(model)
-    done, left = len(fused_blocks(model.graph)), len(open_blocks(model.graph))
+    done, still_open = len(fused_blocks(model.graph)), len(open_blocks(model.graph))
     on_purpose = "attention" not in wanted
     reasons = explain.unfused(model, disabled="attention" in off, left_to=target.provider if on_purpose else "")
     after = count_nodes(model)
     notes: dict[str, Any] = {
         "fused": {k: v for k, v in fused.items() if v},
-        "attention_blocks": {"found": done + left, "fused": done},
+        "attention_blocks": {"found": done + still_open, "fused": done},
+        "left": left,
         "unfused": [r.to_json() for r in reasons],
         "nodes": {"before": before.nodes, "after": after.nodes},
     }
     hints = _hints(m, model, active, off)
     notes["say"] = [
-        *_attention_sentences(done, done + left, reasons),
+        *_attention_sentences(done, done + still_open, reasons),
         _others(fused),
+        *(f"{name} left out: {why}" for name, why in left.items()),
         size_sentence(before, after),
         "changed nothing: it found nothing to fuse, fold or drop"
         if before == after and not any(fused.values())

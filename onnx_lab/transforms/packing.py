@@ -5,6 +5,7 @@ The three projections read the same tensor: together they are one larger matrix 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab.transforms._tidy import initializer
@@ -12,9 +13,13 @@ from onnx_lab.transforms._tidy import initializer
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    _Projection = tuple[ir.Value, ir.TensorProtocol, ir.TensorProtocol | None]
+
 
 def pack_qkv(model: ir.Model, form: str) -> int:
     """One product for Q, K and V in front of each MultiHeadAttention whose three projections read the same tensor.
+
+    Where the queries read another one, one product for K and V.
 
     Parameters
     ----------
@@ -33,18 +38,20 @@ def pack_qkv(model: ir.Model, form: str) -> int:
     packed = 0
     for node in [n for n in model.graph if n.op_type == "MultiHeadAttention"]:
         parts = [_projection(v) for v in node.inputs[:3]]
-        if any(p is None for p in parts):
+        query, key, value = parts
+        if key is None or value is None or key[0] is not value[0]:
             continue
-        source, weights, biases = zip(*(p for p in parts if p is not None), strict=True)
-        if len({id(s) for s in source}) == 1 and _pack(model.graph, node, source[0], weights, biases, form):
-            packed += 1
+        if query is not None and query[0] is key[0]:
+            _, weights, biases = zip(query, key, value, strict=True)
+            packed += _pack(model.graph, node, key[0], weights, biases, form)
+        else:  # queries of other tokens: one product for keys and values
+            packed += _pack_keys_and_values(model.graph, node, key, value)
     RemoveUnusedNodesPass()(model)
     return packed
 
 
 def _pack(graph: ir.Graph, node: ir.Node, source: Any, weights: Any, biases: Any, form: str) -> bool:
     import numpy as np
-    import onnx_ir as ir
 
     arrays = [w.numpy() for w in weights]
     if len({a.shape[0] for a in arrays}) != 1 or len({a.dtype for a in arrays}) != 1:
@@ -62,20 +69,61 @@ def _pack(graph: ir.Graph, node: ir.Node, source: Any, weights: Any, biases: Any
             bias = initializer(graph, f"{node.name}.qkv.bias", np.zeros(sum(sizes), arrays[0].dtype))
         _to_attention(node, source, weight, bias)
         return True
-    product = ir.node("MatMul", [source, weight], name=f"{node.name}.qkv")
-    lengths = initializer(graph, f"{node.name}.qkv.sizes", np.array(sizes, np.int64))
-    split = ir.node("Split", [product.outputs[0], lengths], {"axis": 2}, num_outputs=3, name=f"{node.name}.split")
-    product.outputs[0].name, product.outputs[0].dtype = f"{node.name}.qkv_out", source.dtype
-    for new, part, letter in zip((product, split, split), split.outputs, "qkv", strict=True):
-        new.metadata_props.update(node.metadata_props)
-        part.name, part.dtype = f"{node.name}.{letter}", source.dtype
-    graph.insert_before(node, [product, split])
-    for i, part in enumerate(split.outputs):
+    for i, part in enumerate(_product_and_split(graph, node, source, weight, sizes, "qkv")):
         node.replace_input_with(i, part)
+    _set_bias(node, bias)
+    return True
+
+
+def _pack_keys_and_values(graph: ir.Graph, node: ir.Node, key: _Projection, value: _Projection) -> bool:
+    import numpy as np
+
+    arrays = [key[1].numpy(), value[1].numpy()]
+    query = node.inputs[0]
+    if arrays[0].shape[0] != arrays[1].shape[0] or arrays[0].dtype != arrays[1].dtype or query is None:
+        return False
+    sizes = [a.shape[1] for a in arrays]
+    if key[2] is not None or value[2] is not None:
+        if len(node.inputs) > 3 and node.inputs[3] is not None:
+            return False
+        # the node adds one bias to all three; that of the queries, as wide as the keys, stays where it is
+        pieces = [np.zeros(sizes[0], arrays[0].dtype)]
+        pieces += [
+            np.zeros(n, arrays[0].dtype) if p[2] is None else p[2].numpy()
+            for p, n in zip((key, value), sizes, strict=True)
+        ]
+        _set_bias(node, initializer(graph, f"{node.name}.kv.bias", np.concatenate(pieces)))
+    weight = initializer(graph, f"{node.name}.kv.weight", np.concatenate(arrays, axis=1))
+    for i, part in enumerate(_product_and_split(graph, node, key[0], weight, sizes, "kv")):
+        node.replace_input_with(i + 1, part)
+    return True
+
+
+def _product_and_split(
+    graph: ir.Graph, node: ir.Node, source: ir.Value, weight: ir.Value, sizes: list[int], letters: str
+) -> Sequence[ir.Value]:
+    """``source @ weight`` in front of `node`, cut into parts of these sizes."""
+    import numpy as np
+    import onnx_ir as ir
+
+    product = ir.node("MatMul", [source, weight], name=f"{node.name}.{letters}")
+    lengths = initializer(graph, f"{node.name}.{letters}.sizes", np.array(sizes, np.int64))
+    split = ir.node(
+        "Split", [product.outputs[0], lengths], {"axis": 2}, num_outputs=len(sizes), name=f"{node.name}.split"
+    )
+    product.outputs[0].name, product.outputs[0].dtype = f"{node.name}.{letters}_out", source.dtype or ir.DataType.FLOAT
+    for new in (product, split):
+        new.metadata_props.update(node.metadata_props)
+    for part, letter in zip(split.outputs, letters, strict=True):
+        part.name, part.dtype = f"{node.name}.{letter}", source.dtype or ir.DataType.FLOAT
+    graph.insert_before(node, [product, split])
+    return split.outputs
+
+
+def _set_bias(node: ir.Node, bias: ir.Value | None) -> None:
     if bias is not None:
         node.resize_inputs(max(4, len(node.inputs)))
         node.replace_input_with(3, bias)
-    return True
 
 
 def _to_attention(node: ir.Node, source: ir.Value, weight: ir.Value, bias: ir.Value | None) -> None:
@@ -88,7 +136,7 @@ def _to_attention(node: ir.Node, source: ir.Value, weight: ir.Value, bias: ir.Va
         node.replace_input_with(i, v)
 
 
-def _projection(value: ir.Value | None) -> tuple[ir.Value, ir.TensorProtocol, ir.TensorProtocol | None] | None:
+def _projection(value: ir.Value | None) -> _Projection | None:
     """``x @ W`` or ``x @ W + b`` with constant W and b, as (x, W, b); None for anything else."""
     import onnx_ir as ir
 
