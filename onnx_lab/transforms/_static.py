@@ -74,7 +74,7 @@ class Options:
             percentile=float(given["percentile"]),
             format=one_of("format", given["format"], _FORMATS),
             per_channel=given["per_channel"],
-            symmetric=given["symmetric"],
+            symmetric=bool(given["symmetric"]),
             activation_type=activations,
             weight_type=weights,
             reduce_range=int8.needs_reduced_range(weights) if reduce_range is None else reduce_range,

@@ -147,8 +147,10 @@ def test_new_nodes_know_their_module(bert: Model) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"method": "static"}, NotInThisVersion, "not in this version"),
-        ({"method": "int4"}, NotInThisVersion, "not in this version"),
+        ({"method": "static"}, BadInput, "about 100 typical samples"),
+        ({"calibration": "entropy"}, BadInput, "calibration with method 'static'"),
+        ({"method": "fp8"}, NotInThisVersion, "Hopper"),
+        ({"method": "fp4"}, NotInThisVersion, "Blackwell"),
         ({"method": "dynamc"}, BadInput, "did you mean 'dynamic'?"),
         ({"data": [{}]}, BadInput, "no data"),
         ({"op_types": ["Matmul"]}, BadInput, "did you mean 'MatMul'?"),
