@@ -128,8 +128,8 @@ def quantize(
         (faster where the CPU has such instructions).
     algorithm : {"rtn", "hqq", "k_quant", "gptq"}, default "rtn"
         How weights are rounded. To the nearest: the sample BERT keeps cosine 0.987 at 4 bits. HQQ and k-quant look
-        for better scales, and found none there (0.987, 0.985). GPTQ reads `data` and makes each error good by later
-        weights: 0.993, in minutes. Embeddings are always rounded to the nearest.
+        for better scales, and found none there (0.987, 0.985); HQQ is for 4 bits. GPTQ reads `data` and makes each
+        error good by later weights: 0.993, in minutes. Embeddings are always rounded to the nearest.
     name : str, optional
         Default ``"<name>-int8"``, ``"<name>-int4"`` or ``"<name>-int8-weights"``.
 

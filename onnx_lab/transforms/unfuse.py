@@ -30,30 +30,74 @@ def fold_weights(model: ir.Model) -> None:
     )
 
 
-def split_attention(model: ir.Model) -> int:
-    """Write out, in place, the Attention nodes that carry an additive mask; return how many."""
+def split_attention(model: ir.Model, *, masked_only: bool = True) -> int:
+    """Write out, in place, the Attention nodes that carry an additive mask, or none at all; return how many."""
     count = 0
     for node in [n for n in model.graph if n.op_type == "Attention" and n.domain == "com.microsoft"]:
         sizes = node.attributes.get_ints("qkv_hidden_sizes", None)
         if sizes is not None and len(set(sizes)) == 1:
             node.attributes.pop("qkv_hidden_sizes")
-        if _plain_with_mask(node):
+        if _plain(node, masked_only):
             _split(model.graph, node)
             count += 1
     return count
 
 
-def _plain_with_mask(node: ir.Node) -> bool:
+def split_embeddings(model: ir.Model) -> int:
+    """Write out, in place, each EmbedLayerNormalization with explicit positions; return how many.
+
+    It is the form that `onnx_lab.transforms.embed_norm` writes. Its tables can then be stored in blocks.
+    """
+    fused = [n for n in model.graph if n.op_type == "EmbedLayerNormalization" and _explicit(n)]
+    for node in fused:
+        _split_embedding(model.graph, node)
+    return len(fused)
+
+
+def _explicit(node: ir.Node) -> bool:
+    """Inputs: ids, kinds, three tables, scale, shift, mask, positions. Only the first output is used."""
+    given = [v is not None for v in node.inputs] + [False] * 9
+    idle = all(not v.uses() and not v.is_graph_output() for v in node.outputs[1:])
+    return given[8] and not given[7] and given[1] == given[4] and idle
+
+
+def _split_embedding(graph: ir.Graph, node: ir.Node) -> None:
+    import onnx_ir as ir
+
+    ids, kinds, words, places, segments, scale, shift, _, positions = node.inputs
+    pairs = [(words, ids, "words"), (places, positions, "positions"), (segments, kinds, "segments")]
+    made = [ir.node("Gather", [t, i], name=f"{node.name}.{what}") for t, i, what in pairs if t is not None]
+    total = made[0].outputs[0]
+    for look_up in made[1:]:
+        made.append(ir.node("Add", [total, look_up.outputs[0]], name=f"{look_up.name}.added"))
+        total = made[-1].outputs[0]
+    settings = {"axis": -1, "epsilon": node.attributes.get_float("epsilon", 1e-12)}
+    made.append(ir.node("LayerNormalization", [total, scale, shift], settings, name=f"{node.name}.norm"))
+    for new in made:
+        new.outputs[0].name, new.outputs[0].dtype = f"{new.name}_out", ir.DataType.FLOAT
+        new.metadata_props.update(node.metadata_props)
+    out = node.outputs[0]
+    ir.convenience.replace_nodes_and_values(graph, node, [node], made, [out], [made[-1].outputs[0]])
+
+
+def _plain(node: ir.Node, masked_only: bool) -> bool:
     """Inputs: x, weight, bias, mask index, past, additive mask, past length. A mask index or a past is left alone."""
     given = [v is not None for v in node.inputs] + [False] * 7
-    return given[5] and given[1] and not given[3] and not given[4] and not given[6] and len(node.outputs) == 1
+    return (
+        (given[5] or not masked_only)
+        and given[1]
+        and not given[3]
+        and not given[4]
+        and not given[6]
+        and len(node.outputs) == 1
+    )
 
 
 def _split(graph: ir.Graph, node: ir.Node) -> None:
     import numpy as np
     import onnx_ir as ir
 
-    source, weight, bias, mask = (node.inputs[i] for i in (0, 1, 2, 5))
+    source, weight, bias, mask = (node.inputs[i] if i < len(node.inputs) else None for i in (0, 1, 2, 5))
     assert source is not None
     assert weight is not None
     tensor = ir.convenience.get_const_tensor(weight)
