@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from onnx_lab.runtime.doctor import doctor as doctor
     from onnx_lab.runtime.target import Target as Target
     from onnx_lab.task import Task as Task
+    from onnx_lab.transforms.bf16 import bf16 as bf16
     from onnx_lab.transforms.fix_shapes import fix_shapes as fix_shapes
     from onnx_lab.transforms.fp16 import fp16 as fp16
+    from onnx_lab.transforms.mixed_precision import mixed_precision as mixed_precision
     from onnx_lab.transforms.optimize import optimize as optimize
     from onnx_lab.transforms.quantize import quantize as quantize
     from onnx_lab.transforms.simplify import simplify as simplify
@@ -57,6 +59,7 @@ _HOME = {
     "accuracy": ("measure.accuracy", "accuracy"),
     "bench": ("measure.bench", "bench"),
     "best": ("recipes.best", "best"),
+    "bf16": ("transforms.bf16", "bf16"),
     "compare": ("measure.compare", "compare"),
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),
@@ -66,6 +69,7 @@ _HOME = {
     "infer": ("measure.infer", "infer"),
     "inspect": ("measure.inspect", "inspect"),
     "load": ("_load", "load"),
+    "mixed_precision": ("transforms.mixed_precision", "mixed_precision"),
     "optimize": ("transforms.optimize", "optimize"),
     "plots": ("plots", ""),
     "profile": ("measure.profile", "profile"),

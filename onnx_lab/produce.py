@@ -56,6 +56,7 @@ def produce(
     name: str,
     parent: Model | None = None,
     cache_key: str | None = None,
+    cached: bool = True,
 ) -> Model:
     """Return the Model of this step, from the cache or by running `body` once.
 
@@ -71,6 +72,8 @@ def produce(
         The input; its digest is the key's start and its lineage is continued.
     cache_key : str, optional
         Identity of the input when there is no parent (an export); None means never cached.
+    cached : bool, default True
+        False for a step that depends on what has no identity, e.g. a function of the user's.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def produce(
     """
     versions = workspace.versions(tools)
     origin = parent.digest if parent else cache_key
-    step_key = workspace.key(verb, origin, {**options, "name": name}, versions) if origin else None
+    step_key = workspace.key(verb, origin, {**options, "name": name}, versions) if origin and cached else None
     if step_key and (hit := workspace.recall(step_key, name=name)):
         return hit
     with without_progress("onnx_ir", "onnxscript", "onnxslim"):

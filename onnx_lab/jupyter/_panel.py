@@ -21,6 +21,8 @@ def render(title: str, event: Mapping[str, Any]) -> tuple[str, str]:
         state, done = f"{kind} {event['name']}", 0.0
     elif kind == "start":
         state, done = f"starting processes for {', '.join(event['contestants'])}", 0.0
+    elif "state" in event:  # a search says in words where it stands
+        state, done = event["state"], event["done"] / event["of"]
     else:
         state, done = f"{event['done']:.0f} of {event['of']:.0f} s", event["done"] / event["of"]
     rows = event.get("rows", ())

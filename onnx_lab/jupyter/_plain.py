@@ -22,6 +22,8 @@ _WRITES_ITS_OWN = {
     "optimize": "onnx_lab.transforms.optimize",
     "fix_shapes": "onnx_lab.transforms.fix_shapes",
     "fp16": "onnx_lab.transforms.fp16",
+    "bf16": "onnx_lab.transforms.bf16",
+    "mixed_precision": "onnx_lab.transforms.mixed_precision",
     "quantize": "onnx_lab.transforms.quantize",
 }
 

@@ -25,6 +25,8 @@ VERBS: Mapping[str, str] = {
     "optimize": "optimizing",
     "fix_shapes": "fixing shapes",
     "fp16": "converting",
+    "bf16": "converting",
+    "mixed_precision": "searching",
     "quantize": "quantizing",
     "inspect": "inspecting",
     "infer": "running",
@@ -98,7 +100,7 @@ class OnnxLab(Magics):
             [VERBS[verb], *(call.typed.get(signature.positional[0].name, []) if signature.positional else [])]
         )
         with Live(self.shell, title, silent=call.silent) as live:
-            if verb in ("bench", "best"):
+            if verb in ("bench", "best", "mixed_precision"):
                 call.arguments["progress"] = live.progress
             value = function(verb)(**call.arguments)
         return value if not call.silent or self._assigned(magic, line) else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from onnx_lab.card import Card, Shown, Table
 from onnx_lab.errors import BadInput, did_you_mean
-from onnx_lab.model import Model
+from onnx_lab.model import Model, Step
 
 FORMAT = 1
 
@@ -22,11 +22,16 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "optimize": "onnx_lab.transforms.optimize",
         "fix_shapes": "onnx_lab.transforms.fix_shapes",
         "fp16": "onnx_lab.transforms.fp16",
+        "bf16": "onnx_lab.transforms.bf16",
+        "mixed_precision": "onnx_lab.transforms.mixed_precision",
         "quantize": "onnx_lab.transforms.quantize",
     }
 )
 
 Options = Mapping[str, Any]
+
+#: Options that are no text: a script names them, and leaves it to its reader to fill them in.
+_DATA = ("data", "validate", "progress")
 
 
 class Recipe(Shown):
@@ -60,8 +65,11 @@ class Recipe(Shown):
 
     @classmethod
     def of(cls, model: Model, *, name: str | None = None) -> Recipe:
-        """The transforms that made `model`, from its lineage; what came before them (an export) is not part of it."""
-        made = [(s.verb, s.options) for s in model.lineage if s.verb in VERBS]
+        """The transforms that made `model`, from its lineage; what came before them (an export) is not part of it.
+
+        A search (`mixed_precision`) is taken by its outcome, an ``fp16`` with the nodes that it found, without data.
+        """
+        made = [_outcome(s) for s in model.lineage if s.verb in VERBS]
         return cls(*made, name=name or model.name)
 
     @classmethod
@@ -97,9 +105,22 @@ class Recipe(Shown):
         return hash((self.name, self.to_json()))
 
     def to_json(self) -> str:
-        """The recipe as JSON, with ``kind`` and ``format`` for later readers."""
+        """The recipe as JSON, with ``kind`` and ``format`` for later readers.
+
+        Raises
+        ------
+        BadInput
+            When a step holds data or a function.
+        """
         steps = [{"verb": v, "options": o} for v, o in self.steps]
-        return json.dumps({"kind": "Recipe", "format": FORMAT, "name": self.name, "steps": steps}, indent=1)
+        try:
+            return json.dumps({"kind": "Recipe", "format": FORMAT, "name": self.name, "steps": steps}, indent=1)
+        except TypeError as e:
+            raise BadInput(
+                f"recipe {self.name} holds what JSON cannot: {e}",
+                accepted="options of text, numbers and lists",
+                do="apply it once: Recipe.of(result) takes the outcome of mixed_precision, without data",
+            ) from None
 
     def to_python(self) -> str:
         """The recipe as a Python script over onnx_lab.
@@ -123,6 +144,13 @@ class Recipe(Shown):
         return Card(f"recipe {self.name}", (), [Table(("step", "options"), cells)])
 
 
+def _outcome(step: Step) -> tuple[str, dict[str, Any]]:
+    if step.verb != "mixed_precision":
+        return step.verb, dict(step.options)
+    kept: dict[str, Any] = {"keep_io": step.options["keep_io"], "block_nodes": list(step.notes["float32_nodes"])}
+    return "fp16", kept | ({"tool": step.options["tool"]} if step.options["tool"] != "onnxruntime" else {})
+
+
 def function(verb: str) -> Callable[..., Model]:
     """The transform of this name. Raises BadInput with the nearest one."""
     if verb not in VERBS:
@@ -139,7 +167,7 @@ def _flattened(given: str | tuple[str, Options] | Recipe) -> list[tuple[str, dic
     if not isinstance(given, tuple) or len(given) != 2 or not isinstance(given[1], Mapping):
         raise BadInput(f"step {given!r}", accepted='"verb", ("verb", {options}) or a Recipe')
     verb, options = given
-    known = [p.name for p in inspect.signature(function(verb)).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = list(inspect.signature(function(verb)).parameters)[1:]  # all but the Model
     for option in options:
         if option not in known or option == "name":
             accepted = [k for k in known if k != "name"]
@@ -150,4 +178,4 @@ def _flattened(given: str | tuple[str, Options] | Recipe) -> list[tuple[str, dic
 
 
 def _arguments(options: Options) -> list[str]:
-    return [f"{k}={v!r}" for k, v in options.items()]
+    return [f"{k}={k}" if k in _DATA else f"{k}={v!r}" for k, v in options.items()]

@@ -10,8 +10,13 @@ from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Step
 
 _HOME: Mapping[str, str] = MappingProxyType(
-    {verb: f"onnx_lab.transforms.{verb}" for verb in ("simplify", "optimize", "fix_shapes", "fp16", "quantize")}
+    {
+        verb: f"onnx_lab.transforms.{verb}"
+        for verb in ("simplify", "optimize", "fix_shapes", "fp16", "bf16", "mixed_precision", "quantize")
+    }
 )
+#: Verb -> what of its notes its code needs, beside its options: what it found out.
+_FOUND: Mapping[str, tuple[str, ...]] = MappingProxyType({"mixed_precision": ("float32_nodes",)})
 
 
 def code_for(step: Step) -> str:
@@ -34,5 +39,6 @@ def code_for(step: Step) -> str:
     """
     if step.verb not in _HOME:
         raise BadInput(f"no plain code for {step.verb!r}", accepted=", ".join(_HOME), do=did_you_mean(step.verb, _HOME))
-    code: str = importlib.import_module(_HOME[step.verb]).plain_code(**step.options)
+    found = {k: step.notes[k] for k in _FOUND.get(step.verb, ())}
+    code: str = importlib.import_module(_HOME[step.verb]).plain_code(**step.options, **found)
     return code

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from onnx_lab._quiet import quiet
-from onnx_lab.errors import BadInput, TransformError, did_you_mean, missing
-from onnx_lab.model import SESSION_KEY, Model
+from onnx_lab.errors import BadInput, did_you_mean
+from onnx_lab.model import Model
 from onnx_lab.produce import Made, options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
-from onnx_lab.transforms._carry import carry_metadata
 from onnx_lab.transforms._clamped import report, say
+from onnx_lab.transforms._half import (
+    ALWAYS_FLOAT32,
+    LARGEST_FP16,
+    SMALLEST_FP16,
+    TOOLS,
+    prepared,
+    session_hints,
+    to_half,
+)
 from onnx_lab.transforms._options import names, one_of
 from onnx_lab.transforms._select import select_nodes
-from onnx_lab.transforms._shapes import infer_symbolic_shapes
-
-if TYPE_CHECKING:
-    import onnx
-
-_TOOLS = ("onnxruntime", "onnxconverter-common")
-SMALLEST_FP16 = 5.96e-08
-LARGEST_FP16 = 65504.0
-#: These take float32 alone; the tools' own lists leave them out.
-_ALWAYS_FLOAT32 = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "QAttention", "QEmbedLayerNormalization")
 
 
 def fp16(
@@ -82,7 +78,7 @@ def fp16(
     >>> half.header.weights, half.inputs[0].dtype
     ({'float16': 212}, 'float32')
     """
-    one_of("tool", tool, _TOOLS)
+    one_of("tool", tool, TOOLS)
     _check_limits(min_positive_val, max_finite_val)
     refuse_frozen(m, "fp16")
     ops, nodes = names("block_ops", block_ops), names("block_nodes", block_nodes)
@@ -92,7 +88,7 @@ def fp16(
     asked: dict[str, Any] = {"block_ops": ops, "block_nodes": nodes}
     if (min_positive_val, max_finite_val) != (SMALLEST_FP16, LARGEST_FP16):
         asked |= {"min_positive_val": min_positive_val, "max_finite_val": max_finite_val}
-    if tool != _TOOLS[0]:
+    if tool != TOOLS[0]:
         asked["tool"] = tool
     options = {"keep_io": keep_io, **{k: v for k, v in asked.items() if v}}
     return produce(
@@ -116,80 +112,11 @@ def _check_limits(smallest: float, largest: float) -> None:
 def _body(
     m: Model, keep_io: bool, ops: tuple[str, ...], nodes: tuple[str, ...], limits: tuple[float, float], tool: str
 ) -> Made:
-    import onnx_ir as ir
-    from onnx_ir.passes.common import LiftConstantsToInitializersPass, NameFixPass
-
-    before = m.to_ir()
-    ir.external_data.load_to_model(before)  # the converters get a proto, which knows no folder
-    # the converters know tensors by the names and types in the file: every constant, name and type must be there
-    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(before)
-    NameFixPass()(before)
-    infer_symbolic_shapes(before)
+    before = prepared(m)
     blocked = select_nodes(before, "block_nodes", nodes)
-    converted = _convert(ir.to_proto(before), keep_io, ops, blocked, limits, tool)
-    after = carry_metadata(before, ir.from_proto(converted))
-    after.graph.sort()  # the converters append their casts at the end
-    for weight in after.graph.initializers.values():
-        if weight.const_value is not None:  # they call a blocked weight float16 and leave it float32
-            weight.dtype = weight.const_value.dtype
+    after = to_half(before, blocked, keep_io=keep_io, ops=ops, limits=limits, tool=tool)
     found = report(before, after, limits)
-    return Made(after, {**found, "say": say(found, limits, m)}, {SESSION_KEY: json.dumps(_hints(m))})
-
-
-def _hints(m: Model) -> dict[str, Any]:
-    """What sessions of the file need: ONNX Runtime 1.31 crashes on the CPU when its layout pass for float32
-    convolutions meets the float16 LayerNormalization of a pre-norm transformer (CLIP, ViT). It gains nothing there.
-    """
-    off = m.session_hints.get("disabled_optimizers", [])
-    return {**m.session_hints, "disabled_optimizers": sorted({*off, "NchwcTransformer"})}
-
-
-def _convert(
-    proto: onnx.ModelProto,
-    keep_io: bool,
-    ops: tuple[str, ...],
-    nodes: list[str],
-    limits: tuple[float, float],
-    tool: str,
-) -> onnx.ModelProto:
-    try:
-        if tool == "onnxruntime":
-            from onnxruntime.transformers import float16
-        else:
-            from onnxconverter_common import float16
-    except ImportError:
-        raise missing(tool, "cpu" if tool == "onnxruntime" else "tools") from None
-    # it warns once for each weight at a limit; the card says it in one sentence
-    with quiet("onnxruntime.transformers", "onnxconverter_common"):
-        try:
-            converted: onnx.ModelProto = float16.convert_float_to_float16(
-                proto,
-                min_positive_val=limits[0],
-                max_finite_val=limits[1],
-                keep_io_types=keep_io,
-                disable_shape_infer=True,
-                op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *_ALWAYS_FLOAT32, *ops],
-                node_block_list=nodes,
-            )
-        except Exception as e:
-            other = next(t for t in _TOOLS if t != tool)
-            raise TransformError(f"fp16: {tool} gave up: {type(e).__name__}: {e}", do=f"tool={other!r}") from e
-    _drop_repeated_casts(converted)
-    return converted
-
-
-def _drop_repeated_casts(proto: onnx.ModelProto) -> None:
-    """onnxruntime's converter writes the cast of a tensor once for each blocked node that reads it, under one name."""
-    seen: set[str] = set()
-    nodes = []
-    for node in proto.graph.node:
-        if node.op_type == "Cast" and node.output[0] in seen:
-            continue
-        seen.add(node.output[0])
-        nodes.append(node)
-    if len(nodes) < len(proto.graph.node):
-        del proto.graph.node[:]
-        proto.graph.node.extend(nodes)
+    return Made(after, {**found, "say": say(found, limits, m)}, session_hints(m))
 
 
 def plain_code(
@@ -209,7 +136,7 @@ def plain_code(
     from onnxruntime.transformers import float16
     """
     package = "onnxruntime.transformers" if tool == "onnxruntime" else "onnxconverter_common"
-    blocked = [*_ALWAYS_FLOAT32, *block_ops]
+    blocked = [*ALWAYS_FLOAT32, *block_ops]
     return "\n".join(
         [
             "import onnx",
@@ -224,6 +151,22 @@ def plain_code(
             f"    op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *{blocked!r}],",
             f"    node_block_list={list(block_nodes)!r},",
             ")",
+            *(_JOINING if list(block_ops) or list(block_nodes) else []),
             'onnx.save(half, "model-fp16.onnx")',
         ]
     )
+
+
+#: What `_half.join_float32` and its neighbours do, as a script.
+_JOINING = """
+# the converter writes one cast several times, and casts to float16 between two float32 nodes, too: a number above
+# 65504 would be lost there
+nodes = list({n.output[0]: n for n in half.graph.node}.values())
+casts = {n.output[0]: n for n in nodes if n.op_type == "Cast"}
+to = {name: n.attribute[0].i for name, n in casts.items()}
+exact = {name: casts[n.input[0]].input[0] for name, n in casts.items() if to[name] == 1 and to.get(n.input[0]) == 10}
+for node in nodes:
+    node.input[:] = [exact.get(name, name) for name in node.input]
+del half.graph.node[:]
+half.graph.node.extend(nodes)
+""".splitlines()

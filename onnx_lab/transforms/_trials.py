@@ -1,0 +1,134 @@
+"""Trying out which nodes may be float16: the float32 answers once, then one evaluation over the data for each set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onnx_lab import workspace
+from onnx_lab.errors import TransformError
+from onnx_lab.produce import write_ir
+from onnx_lab.runtime.activations import Tap, tapped
+from onnx_lab.runtime.client import Worker
+from onnx_lab.transforms._overflow import growth, looking, overflowing
+from onnx_lab.transforms._rounded import Rounded
+from onnx_lab.transforms._tolerance import Answers, Judge, check_reference
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from onnx_lab.task import Dataset
+
+Tell = Callable[[dict[str, Any]], None]
+#: Freed of overflows, later tensors show their true size, and may overflow in turn.
+_MOST_LOOKS = 4
+
+
+class Trials:
+    """The evaluations of one search; made by `trials`.
+
+    Attributes
+    ----------
+    count : int
+        Evaluations so far.
+    largest, share : float
+        Of the last evaluation that passed: see `Judge`.
+    """
+
+    def __init__(self, tap: Tap, graph: Rounded, data: Dataset, judge: Judge, keep_io: bool, most: int) -> None:
+        self._tap, self._graph, self._data, self._judge, self._keep_io = tap, graph, data, judge, keep_io
+        self.most, self.count = most, 0
+        self.largest = self.share = 0.0
+        self.exact: list[Answers] = []
+        for i, feeds in enumerate(data):
+            self.exact.append(dict(tap.read(graph.feeds(feeds, None))))
+            check_reference(i, self.exact[i], judge)
+
+    def passes(self, half: Sequence[str]) -> bool:
+        """Whether the answers are near enough on every batch when these nodes round."""
+        self.count += 1
+        self._judge.start()
+        for i, (feeds, exact) in enumerate(zip(self._data, self.exact, strict=True)):
+            got = dict(self._tap.read(self._graph.feeds(feeds, half, keep_io=self._keep_io)))
+            if not self._judge.accepts(i, exact, got):
+                return False
+        self.largest, self.share = self._judge.largest, self._judge.share
+        return True
+
+
+@contextmanager
+def trials(graph: Rounded, data: Dataset, judge: Judge, keep_io: bool, most: int) -> Iterator[Trials]:
+    """Open the graph, take the float32 answers, and make sure that all of float32 is good enough.
+
+    Raises
+    ------
+    TransformError
+        When even then an answer is refused, or when the float32 model answers NaN.
+    """
+    with tapped(graph.graph, graph.outputs) as tap:
+        opened = Trials(tap, graph, data, judge, keep_io, most)
+        if not opened.passes([]):
+            raise _hopeless(judge, keep_io)
+        opened.count = 0
+        yield opened
+
+
+def _hopeless(judge: Judge, keep_io: bool) -> TransformError:
+    if keep_io:
+        return TransformError(
+            "validate refuses the float32 model's own answers, so no mixture can pass",
+            accepted="a validate(a, a) that is True",
+            do="write it for two equal answers first",
+        )
+    return TransformError(
+        f"with every node in float32 and only inputs and outputs in float16 the difference is {judge.largest:.3g}, "
+        f"{judge.share:.3g} times the tolerance",
+        accepted=f"a wider tolerance than rtol={judge.rtol:g}, atol={judge.atol:g}",
+        do="keep_io=True",
+    )
+
+
+def find_overflows(
+    graph: Rounded, data: Dataset, above: float, keep_io: bool, tell: Tell
+) -> tuple[dict[str, str], dict[str, float]]:
+    """Node -> why it cannot be float16, and node -> how much its error grows with those left in float32."""
+    reasons: dict[str, str] = {}
+    with looking(graph, data, keep_io) as look:
+        for i in range(_MOST_LOOKS):
+            tell({"kind": "look", "state": f"reading activations, pass {i + 1}", "done": 0, "of": 1})
+            seen = look.at([n for n in graph.nodes if n not in reasons])
+            new = {n: why for n, why in overflowing(graph, seen, above).items() if n not in reasons}
+            reasons |= new
+            if not new:
+                break
+    return reasons, growth(graph, seen)
+
+
+def check_file(after: ir.Model, data: Dataset, exact: Sequence[Answers], judge: Judge, metadata: dict[str, str]) -> int:
+    """Open the finished file on this CPU, see that it answers as it should, and return its size in bytes.
+
+    Raises
+    ------
+    TransformError
+        When its answers are refused.
+    BadModel, WorkerError
+        When it does not run.
+    """
+    after.metadata_props.update(metadata)
+    with workspace.scratch() as folder:
+        write_ir(after, folder / "mixed.onnx")
+        made = workspace.open_model(folder / "mixed.onnx")
+        halves = [s.name for s in made.inputs if s.dtype == "float16"]
+        judge.start()
+        with Worker.for_model(made) as worker:
+            for i, (feeds, want) in enumerate(zip(data, exact, strict=True)):
+                given = {k: v.astype(np.float16) if k in halves else v for k, v in feeds.items()}
+                if not judge.accepts(i, want, worker.run(given)):
+                    raise TransformError(
+                        f"the file that was made answers otherwise on batch {i}: {judge.largest:.3g} apart",
+                        do="lab.simplify(m) first, or tool='onnxconverter-common'",
+                    )
+        return made.size_bytes
