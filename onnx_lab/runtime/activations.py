@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from onnx_lab import workspace
 from onnx_lab.errors import BadInput, did_you_mean
-from onnx_lab.produce import write_ir
 from onnx_lab.runtime.client import Worker
 from onnx_lab.runtime.target import Target
 from onnx_lab.task import Feeds
@@ -104,6 +103,8 @@ def tapped(
     ...     [(name == hidden, value.shape) for name, value in tap.read({"x": np.zeros((2, 8), np.float32)})]
     [(True, (2, 16))]
     """
+    import onnx_ir as ir
+
     inputs = {v.name for v in graph.graph.inputs}
     given = [t for t in dict.fromkeys(tensors) if t in inputs]
     inner = [t for t in dict.fromkeys(tensors) if t not in inputs]
@@ -112,7 +113,8 @@ def tapped(
     with workspace.scratch() as folder:
         graph.graph.outputs.extend(added)
         try:
-            write_ir(graph, folder / "tapped.onnx")
+            # weights beside the graph, tensor by tensor: in one protobuf they would be in memory three times
+            ir.save(graph, folder / "tapped.onnx", external_data="tapped.onnx.data")
         finally:
             del graph.graph.outputs[len(outputs) :]
         m = workspace.open_model(folder / "tapped.onnx")
