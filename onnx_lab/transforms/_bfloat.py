@@ -138,9 +138,13 @@ def _retype(graph: ir.Model) -> None:
     import onnx_ir as ir
 
     half, brain = ir.DataType.FLOAT16, ir.DataType.BFLOAT16
-    for value in [*graph.graph.inputs, *graph.graph.initializers.values()]:
-        if value.dtype == half:
-            value.dtype = brain
+    for part in (graph.graph, *graph.graph.subgraphs()):
+        for value in [*part.inputs, *part.initializers.values()]:
+            if value.dtype == half:
+                value.dtype = brain
+            if value.const_value is not None and value.const_value.dtype == half:
+                exact = value.const_value.numpy().astype(ml_dtypes.bfloat16)
+                value.const_value = ir.tensor(exact, name=value.name)
     for node in graph.graph.all_nodes():
         for value in node.outputs:
             if value.dtype == half:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from onnx_lab.transforms._dataset import Identity
-    from onnx_lab.transforms._rounded import Rounded
     from onnx_lab.transforms._tolerance import Judge
 
 NEEDED = "its rounding costs more than is allowed"
-UNDECIDED = "not tried: max_evaluations was used up"
+UNDECIDED = "not decided: max_evaluations was used up"
+_OTHERWISE = ", which would not pass: it rounds elsewhere, in float32 between nodes"
 _NAMED = 5
 
 
@@ -31,19 +31,22 @@ def say(
     judge: Judge,
     m: Model,
     clamped: dict[str, Any],
+    accepted_here: bool,
 ) -> list[str]:
     """The sentences of the card."""
     return [
         *_kept(notes, before),
         f"{_error(notes, judge)} on {who.samples} samples, every float16 tensor rounded as a GPU stores it",
+        f"the file as this CPU runs it: {notes['largest_on_cpu']:.2e}" + ("" if accepted_here else _OTHERWISE),
         f"size {notes['size_ratio']:.2f} of {m.name}; {notes['evaluations']} evaluations",
         *_clamped.say(clamped, RANGE, m),
     ]
 
 
-def nothing(m: Model, graph: Rounded) -> list[str]:
+def nothing(m: Model, nodes: int, overflows: int) -> list[str]:
     """For a model of which no node can be float16."""
-    why = "within this tolerance" if graph.nodes else "because none computes in float32"
+    why = "within this tolerance" if nodes else "because none computes in float32"
+    why += f" ({overflows} of {nodes} overflow)" if overflows else ""
     return [f"changed nothing: no node of {m.name} can be float16 {why}"]
 
 

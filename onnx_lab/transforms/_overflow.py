@@ -17,7 +17,7 @@ import numpy as np
 from onnx_lab.runtime.activations import Tap, tapped
 from onnx_lab.transforms._half import LARGEST_FP16
 from onnx_lab.transforms._probes import Probes, Reading, probed
-from onnx_lab.transforms._rounded import SWITCHES, Rounded
+from onnx_lab.transforms._rounded import EXACT, SWITCHES, Rounded
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -101,7 +101,8 @@ def overflowing(graph: Rounded, seen: dict[str, Seen], above: float) -> dict[str
     for name, reads, writes in ties(graph):
         for word, tensors in (("writes", writes), ("reads", reads)):
             if found := max((t for t in tensors if t in too_large), key=too_large.__getitem__, default=None):
-                reasons.setdefault(name, f"{word} {found!r}, which reaches {too_large[found]:.3g}")
+                plain = found.removesuffix(EXACT)
+                reasons.setdefault(name, f"{word} {plain!r}, which reaches {too_large[found]:.3g}")
     return reasons
 
 

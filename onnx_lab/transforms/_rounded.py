@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 SWITCHES = "onnx_lab.half"
+#: Ends the name of a graph output before it is rounded.
+EXACT = ".exact"
 #: They read a tensor's shape, not its values.
 _SHAPE_ONLY = frozenset({"Shape", "Size"})
 
@@ -101,7 +103,7 @@ class _Wiring:
         uses, is_output = list(value.uses()), value.is_graph_output()
         self.names[id(value)] = value.name or ""
         if is_output:  # the raw tensor goes on under another name
-            self.names[id(value)] = f"{value.name}.exact"
+            self.names[id(value)] = f"{value.name}{EXACT}"
         twin: ir.Value | None = None
         read: dict[int | None, ir.Value] = {}
         for use in uses:
@@ -177,7 +179,7 @@ class _Wiring:
         return chosen
 
     def _replace_output(self, value: ir.Value, chosen: ir.Value) -> None:
-        name, value.name = value.name, f"{value.name}.exact"
+        name, value.name = value.name, f"{value.name}{EXACT}"
         chosen.name = name
         for i, output in enumerate(self._graph.outputs):
             if output is value:

@@ -57,7 +57,7 @@ class Judge:
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(gap == 0, 0.0, gap / allowed)
         self.largest = max(self.largest, float(gap.max(initial=0.0)))
-        self.share = max(self.share, float(np.nan_to_num(share, nan=np.inf).max(initial=0.0)))
+        self.share = max(self.share, float(np.nan_to_num(share, nan=np.inf, posinf=np.inf).max(initial=0.0)))
 
     def _ask(self, validate: Validate, batch: int, exact: Answers, got: Answers) -> bool:
         try:
@@ -75,6 +75,17 @@ class Judge:
                 do="return bool(...), of one value: bool((a == b).all())",
             )
         return bool(word)
+
+
+def judge_by(rtol: float, atol: float, validate: Validate | None) -> Judge:
+    """A Judge from options. Raises BadInput for what is no function, or no tolerance."""
+    if validate is not None and not callable(validate):
+        raise BadInput(
+            f"validate={validate!r}", accepted="a function (float32 outputs, mixed outputs) -> bool", do="leave it out"
+        )
+    if validate is None and not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
+        raise BadInput(f"rtol={rtol}, atol={atol}", accepted="two numbers from 0, one of them above 0")
+    return Judge(rtol, atol, validate)
 
 
 def check_reference(batch: int, exact: Answers, judge: Judge) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +72,8 @@ def bf16(
     --------
     >>> import onnx_lab as lab
     >>> small = lab.bf16(lab.samples.tiny())
-    >>> small.header.weights, small.lineage[-1].notes["largest_relative"] <= 2**-8
-    ({'bfloat16': 192, 'float32': 20}, True)
+    >>> small.header.weights["bfloat16"], small.lineage[-1].notes["largest_relative"] <= 2**-8
+    (192, True)
     """
     one_of("arithmetic", arithmetic, _ARITHMETIC)
     refuse_frozen(m, "bf16")
@@ -132,10 +133,8 @@ _FLOAT32_RUNS = [
 def _left(left: list[str]) -> list[str]:
     if not left:
         return []
-    more = ", ..." if len(left) > 5 else ""
-    return [
-        f"{len(left)} nodes stay float32 (blocked, or their operator takes no bfloat16): {', '.join(left[:5])}{more}"
-    ]
+    named = ", ".join([*left[:5], *["..."] * (len(left) > 5)])
+    return [f"{len(left)} nodes stay float32 (blocked, or their operator takes no bfloat16 in this opset): {named}"]
 
 
 def _where_it_runs(graph: ir.Model) -> str:
@@ -147,10 +146,9 @@ def _where_it_runs(graph: ir.Model) -> str:
         try:
             Worker.for_model(workspace.open_model(folder / "asked.onnx")).close()
         except BadModel as e:
-            return (
-                f"arithmetic in bfloat16: not for the CPU provider of {engine} ({e.came.splitlines()[0]}); "
-                "for GPUs, not run here"
-            )
+            kernel = re.search(r"no kernel for \w+\(\d+\)", str(e))
+            why = kernel[0] if kernel else "it does not load there"
+            return f"arithmetic in bfloat16: not for the CPU provider of {engine} ({why}); for GPUs, not run here"
     return f"arithmetic in bfloat16: the CPU provider of {engine} loads it"
 
 

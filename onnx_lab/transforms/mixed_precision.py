@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from onnx_lab.errors import BadInput
+from onnx_lab.errors import BadInput, TransformError
 from onnx_lab.model import Model
-from onnx_lab.produce import Made, options_json, produce
+from onnx_lab.produce import options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
-from onnx_lab.transforms import _mixed_words as words
-from onnx_lab.transforms._auto_mixed import auto_mixed
-from onnx_lab.transforms._clamped import report
-from onnx_lab.transforms._dataset import Identity, identify
-from onnx_lab.transforms._half import (
-    LARGEST_FP16,
-    RANGE,
-    TOOLS,
-    blocked_ops,
-    learn_types,
-    prepared,
-    session_hints,
-    to_half,
-)
+from onnx_lab.task import Dataset  # at run time: the magic reads what may be typed
+from onnx_lab.transforms._dataset import identify
+from onnx_lab.transforms._half import LARGEST_FP16, TOOLS
+from onnx_lab.transforms._mixed_search import Search, nobody_listens
 from onnx_lab.transforms._options import one_of
-from onnx_lab.transforms._rounded import Rounded, rounded
-from onnx_lab.transforms._segments import search
-from onnx_lab.transforms._tolerance import Judge
-from onnx_lab.transforms._trials import Tell, Trials, check_file, find_overflows, trials
+from onnx_lab.transforms._tolerance import Validate, judge_by
+from onnx_lab.transforms._trials import Tell
 from onnx_lab.transforms.fp16 import plain_code as fp16_code
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-    from onnx_lab.task import Dataset
-
-Validate = Callable[[dict[str, Any], dict[str, Any]], bool]
+_FIRST_OPSET = 11
 
 
 def mixed_precision(
@@ -111,14 +94,15 @@ def mixed_precision(
     ([], {'float16': 212})
     """
     one_of("tool", tool, TOOLS)
-    judge = _judge(rtol, atol, validate)
+    _check_opset(m)
+    judge = judge_by(rtol, atol, validate)
     _check(overflow_above, max_evaluations)
     refuse_frozen(m, "mixed_precision")
     who = identify(m, data)
-    options = {"data": who.digest, "keep_io": keep_io, "max_evaluations": max_evaluations, "tool": tool}
+    options = {"data": str(who), "keep_io": keep_io, "max_evaluations": max_evaluations, "tool": tool}
     options |= {"validate": "a function"} if validate else {"rtol": rtol, "atol": atol}
     options |= {"overflow_above": overflow_above} if overflow_above != LARGEST_FP16 else {}
-    search_ = _Search(m, data, who, judge, keep_io, overflow_above, max_evaluations, progress or _nothing)
+    search_ = Search(m, data, who, judge, keep_io, overflow_above, max_evaluations, progress or nobody_listens)
     return produce(
         "mixed_precision",
         options_json(**options),
@@ -130,16 +114,6 @@ def mixed_precision(
     )
 
 
-def _judge(rtol: float, atol: float, validate: Validate | None) -> Judge:
-    if validate is not None and not callable(validate):
-        raise BadInput(
-            f"validate={validate!r}", accepted="a function (float32 outputs, mixed outputs) -> bool", do="leave it out"
-        )
-    if validate is None and not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
-        raise BadInput(f"rtol={rtol}, atol={atol}", accepted="two numbers from 0, one of them above 0")
-    return Judge(rtol, atol, validate)
-
-
 def _check(overflow_above: float, max_evaluations: int) -> None:
     if not 0 < overflow_above <= LARGEST_FP16:
         raise BadInput(f"overflow_above={overflow_above}", accepted=f"above 0, at most {LARGEST_FP16:g}")
@@ -147,89 +121,14 @@ def _check(overflow_above: float, max_evaluations: int) -> None:
         raise BadInput(f"max_evaluations={max_evaluations!r}", accepted="a whole number from 1")
 
 
-def _nothing(event: dict[str, Any]) -> None:
-    """Nobody listens."""
-
-
-class _Search:
-    """One call's work: `run` makes the graph."""
-
-    def __init__(
-        self,
-        m: Model,
-        data: Dataset,
-        who: Identity,
-        judge: Judge,
-        keep_io: bool,
-        above: float,
-        most: int,
-        tell: Tell,
-    ) -> None:
-        self._m, self._data, self._who, self._judge = m, data, who, judge
-        self._keep_io, self._above, self._most, self._tell = keep_io, above, most, tell
-
-    def run(self) -> Made:
-        before, graph = self._ready()
-        overflows, grown = find_overflows(graph, self._data, self._above, self._keep_io, self._tell)
-        free = [n for n in graph.nodes if n not in overflows]
-        with trials(graph, self._data, self._judge, self._keep_io, self._most) as tried:
-            found = search(free, grown, self._telling(tried), self._most)
-        reasons = {n: overflows[n] for n in graph.nodes if n in overflows}
-        reasons |= dict.fromkeys(found.needed, words.NEEDED) | dict.fromkeys(found.undecided, words.UNDECIDED)
-        if not found.half:
-            return Made(self._m.to_ir(), {"float32_nodes": list(graph.nodes), "say": words.nothing(self._m, graph)})
-        kept = [n for n in graph.nodes if n in reasons]
-        return self._finish(before, to_half(before, kept, keep_io=self._keep_io), graph, kept, reasons, tried)
-
-    def auto(self) -> Made:
-        """The same with onnxconverter-common's search, and the lab's check of what it found."""
-        before, graph = self._ready()
-        with trials(graph, self._data, self._judge, self._keep_io, self._most) as tried:
-            after, named, evaluations = auto_mixed(
-                before, next(iter(self._data)), self._judge, self._keep_io, self._tell
-            )
-            if not tried.passes([n for n in graph.nodes if n not in named]):
-                raise words.auto_is_wrong(self._judge)
-            tried.count = evaluations
-        kept = [n for n in graph.nodes if n in named]
-        return self._finish(before, after, graph, kept, dict.fromkeys(kept, words.NEEDED), tried)
-
-    def _ready(self) -> tuple[ir.Model, Rounded]:
-        before = prepared(self._m)
-        learn_types(before, next(iter(self._data)))
-        return before, rounded(before.clone(), blocked_ops())
-
-    def _telling(self, tried: Trials) -> Callable[[Any], bool]:
-        def passes(half: Any) -> bool:
-            word = f"evaluation {tried.count + 1} of at most {self._most}: {len(half)} nodes in float16"
-            self._tell({"kind": "evaluation", "state": word, "done": tried.count, "of": self._most})
-            return tried.passes(half)
-
-        return passes
-
-    def _finish(
-        self,
-        before: ir.Model,
-        after: ir.Model,
-        graph: Rounded,
-        kept: list[str],
-        reasons: dict[str, str],
-        tried: Trials,
-    ) -> Made:
-        metadata = session_hints(self._m)
-        size = check_file(after, self._data, tried.exact, self._judge, metadata)
-        notes = {
-            "float32_nodes": kept,
-            "reasons": reasons,
-            "nodes": len(graph.nodes),
-            "evaluations": tried.count,
-            "largest": tried.largest,
-            "size_ratio": size / self._m.size_bytes,
-            **({} if self._judge.validate else {"share": tried.share}),
-        }
-        clamped = report(before, after, RANGE)
-        say = words.say(notes, before, self._who, self._judge, self._m, clamped)
-        return Made(after, {**notes, **clamped, "say": say}, metadata)
+def _check_opset(m: Model) -> None:
+    opset = m.header.opsets.get("", m.header.opsets.get("ai.onnx", _FIRST_OPSET))
+    if opset < _FIRST_OPSET:
+        raise TransformError(
+            f"mixed_precision: {m.name} is written in opset {opset}",
+            accepted=f"opset {_FIRST_OPSET} or newer: the search needs operators that came with it",
+            do="export it again, or lab.fp16(m, block_nodes=[...])",
+        )
 
 
 def plain_code(

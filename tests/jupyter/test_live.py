@@ -50,6 +50,13 @@ def work(ends_with: type[BaseException]) -> None:
         raise ends_with
 
 
+def test_a_search_says_in_words_where_it_stands() -> None:
+    state = "evaluation 5 of at most 64: 7 nodes in float16"
+    html, text = _panel.render("searching m", {"kind": "evaluation", "state": state, "done": 4, "of": 64})
+    assert text == f"searching m … {state}"
+    assert "aria-valuenow='6'" in html
+
+
 def test_short_work_shows_nothing(screen: Screen) -> None:
     with Live(FakeKernelShell(), "exporting net"):
         pass

@@ -137,15 +137,41 @@ def test_code_is_shown_and_nothing_is_run(notebook: Any, spied: Callable[..., No
     assert "<span" in code._repr_html_()
 
 
-CODED = ("inspect m", "infer m feeds", "bench m wide --batch 2", "simplify m", "quantize m", "fp16 m", "optimize m")
+CODED = (
+    "inspect m",
+    "infer m feeds",
+    "bench m wide --batch 2",
+    "simplify m",
+    "quantize m",
+    "fp16 m",
+    "bf16 m",
+    "optimize m",
+)
 
 
 @pytest.mark.parametrize(
-    "line", [*CODED, "fix_shapes m", "doctor", "compare m m feeds", "verdict m wide", "why m wide", "best m"]
+    "line",
+    [
+        *CODED,
+        "fix_shapes m",
+        "doctor",
+        "compare m m feeds",
+        "verdict m wide",
+        "why m wide",
+        "best m",
+        "mixed_precision m {[feeds]}",
+    ],
 )
 def test_shown_code_is_python_that_compiles(notebook: Any, line: str) -> None:
     notebook.ns["feeds"] = {"x": np.zeros((1, 8), np.float32)}
     compile(str(notebook.run(f"%onnx_{line} --code")), "<shown>", "exec")
+
+
+@pytest.mark.slow
+def test_a_search_takes_a_list_of_feeds(notebook: Any) -> None:
+    notebook.ns["batches"] = [{"x": np.ones((1, 8), np.float32)}]
+    mixed = notebook.run("%onnx_mixed_precision m batches --rtol 0.1")
+    assert mixed.lineage[-1].options["rtol"] == 0.1
 
 
 def test_the_code_of_a_converter_is_that_of_its_export(notebook: Any, tmp_path: Path) -> None:

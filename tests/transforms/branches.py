@@ -56,13 +56,23 @@ def cancelling(folder: Path) -> Model:
     return save(folder / "cancelling.onnx", nodes, {**weights, "far": 1000.0})
 
 
-def save(path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray | float], opset: int = 20) -> Model:
-    """``x (batch, 8) -> y (batch, 8)`` with these nodes and float32 weights."""
+def save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, np.ndarray | float],
+    *,
+    opset: int = 20,
+    outputs: list[str] | None = None,
+) -> Model:
+    """``x (batch, 8) -> y (batch, 8)``, or what is in `outputs`, with these nodes and float32 weights."""
+    shown = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", SIZE])]
+    if outputs is not None:
+        shown = [onnx.ValueInfoProto(name=o) for o in outputs]
     graph = helper.make_graph(
         nodes,
         path.stem,
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", SIZE])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", SIZE])],
+        shown,
         [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in weights.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), path)

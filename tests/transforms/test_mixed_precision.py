@@ -198,6 +198,35 @@ def test_on_a_bert(bert: lab.Model, feeds: dict[str, np.ndarray]) -> None:
     assert lab.compare(bert, tight, [feeds], rtol=0, atol=share).outputs[0].close
 
 
+@pytest.mark.slow
+def test_overflowing_outputs_and_integer_outputs(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Mul", ["x", "big"], ["y1"], "/up"),
+        helper.make_node("Mul", ["y1", "small"], ["y"], "/down"),
+        helper.make_node("ArgMax", ["x"], ["top"], "/top", axis=1),
+    ]
+    m = save(tmp_path / "shown.onnx", nodes, {"big": 1e6, "small": 1e-6}, outputs=["y", "y1", "top"])
+    mixed, feeds = lab.mixed_precision(m, batches()), batches()[0]
+    assert mixed.lineage[-1].notes["reasons"]["/up"].startswith("writes 'y1', which reaches")
+    got, want = lab.infer(mixed, feeds).outputs, lab.infer(m, feeds).outputs
+    assert np.isfinite(got["y1"]).all()
+    np.testing.assert_allclose(got["y1"], want["y1"], rtol=1e-2)
+    np.testing.assert_array_equal(got["top"], want["top"])
+
+
+@pytest.mark.slow
+def test_what_cannot_be_searched(tmp_path: Path) -> None:
+    old = save(tmp_path / "old.onnx", [helper.make_node("Relu", ["x"], ["y"], "relu")], {}, opset=9)
+    with pytest.raises(TransformError, match="opset 9"):
+        lab.mixed_precision(old, batches())
+    shape = save(tmp_path / "shape.onnx", [helper.make_node("Shape", ["x"], ["y"], "shape")], {}, outputs=["y"])
+    said = lab.mixed_precision(shape, batches()).lineage[-1].notes["say"]
+    assert said == ["changed nothing: no node of shape can be float16 because none computes in float32"]
+    top = save(tmp_path / "top.onnx", [helper.make_node("ArgMax", ["x"], ["top"], "top")], {}, outputs=["top"])
+    with pytest.raises(BadInput, match="no output is a float tensor: top"):
+        lab.mixed_precision(top, batches())
+
+
 def test_search_finds_what_must_stay() -> None:
     nodes = [f"n{i}" for i in range(100)]
     bad = {"n3", "n50", "n51"}
