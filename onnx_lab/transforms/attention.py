@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab.transforms._tidy import initializer
+from onnx_lab.transforms._shapes import take_shapes_from_inputs
+from onnx_lab.transforms._tidy import initializer, settle
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -35,6 +36,9 @@ def fuse_attention(model: ir.Model) -> int:
     fuse_mha_scale(model)
     replace_sdpa_by_mha(model)  # what has no [batch, sequence, hidden] form around it
     _make_masks_finite(model)
+    settle(model)
+    if take_shapes_from_inputs(model):  # masks are widened by the length of the query: it would have a second reader
+        settle(model)
     return found
 
 
