@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab.transforms import dead_tokens
+from onnx_lab.transforms import constant_embeddings, dead_tokens, no_padding, patch_matmul, scale_in_weights
 from onnx_lab.transforms.attention import drop_nan_guards, fuse_attention
 from onnx_lab.transforms.batch_first import batch_first
 from onnx_lab.transforms.embed_norm import fuse_embed_layer_norm
@@ -87,10 +87,15 @@ def _apply(model: ir.Model, rules: list[Any], *, commute: bool = False) -> int:
 
 
 #: Moves that can say why they do not apply.
-_WHY: Mapping[str, Callable[[ir.Model], str]] = {"dead_tokens": dead_tokens.why_not}
+_WHY: Mapping[str, Callable[[ir.Model], str]] = {
+    m.__name__.rpartition(".")[2]: m.why_not
+    for m in (constant_embeddings, dead_tokens, no_padding, patch_matmul, scale_in_weights)
+}
 
 #: Name, what runs it, what becomes of what, ONNX Runtime's names for it at load.
 _TABLE: tuple[tuple[str, Callable[[ir.Model], int], str, str], ...] = (
+    ("constant_embeddings", constant_embeddings.fold_embeddings, "positions at a fixed length: one constant", ""),
+    ("patch_matmul", patch_matmul.patches_as_matmul, "the Conv over patches: a matrix product", ""),
     ("layer_norm", _layer_norm, "its primitives: LayerNormalization", "LayerNormFusionL1 LayerNormFusionL2"),
     ("gelu", _gelu, "its erf and tanh formulas: Gelu", "GeluFusionL1 GeluFusionL2 FastGeluFusion"),
     ("bias_skip_layer_norm", _bias_skip_layer_norm, "bias, residual, norm: one node", "BiasSkipLayerNormFusion"),
@@ -98,8 +103,11 @@ _TABLE: tuple[tuple[str, Callable[[ir.Model], int], str, str], ...] = (
     ("batch_first", batch_first, "attention that runs sequence first: batch first", ""),
     ("attention", fuse_attention, "scores, mask, softmax, values: one node", "AttentionFusion"),
     ("nan_guard", drop_nan_guards, "the guard for rows without a token: a finite mask", ""),
+    ("idle_masks", no_padding.drop_idle_masks, "masks that are zero whatever is fed: none", ""),
+    ("no_padding", no_padding.drop_masks, "masks that are zero without padding: none (only when asked)", ""),
     ("straight_keys", straighten_keys, "keys turned by way of three axes: one Transpose", ""),
     ("dead_tokens", dead_tokens.drop_dead_tokens, "the last layer: for the token alone that is read", ""),
+    ("scale_in_weights", scale_in_weights.fold_scales, "attention's scale: in the query's weights", ""),
     ("packed_qkv", lambda model: pack_qkv(model, "mha"), "one product for Q, K and V", ""),
     ("embed_layer_norm", fuse_embed_layer_norm, "embeddings, sum, norm: one node", "EmbedLayerNormFusion"),
     ("bias_gelu", _bias_gelu, "bias and Gelu: BiasGelu", "BiasGeluFusion"),
@@ -110,12 +118,16 @@ FUSIONS: tuple[Fusion, ...] = tuple(Fusion(n, f, about, tuple(at_load.split())) 
 #: What a provider with ONNX Runtime's own kernels for transformers wants.
 _CUDA = "layer_norm gelu bias_skip_layer_norm skip_layer_norm attention packed_qkv embed_layer_norm bias_gelu".split()
 #: SkipLayerNormalization is slow in ONNX Runtime's CPU kernel, and BiasGelu would keep the bias out of int8 products.
-_CPU = "layer_norm gelu batch_first attention dead_tokens packed_qkv".split()
+_CPU = (
+    "constant_embeddings patch_matmul layer_norm gelu batch_first attention idle_masks dead_tokens packed_qkv".split()
+)
 #: Providers that compile the graph themselves have no kernels for ONNX Runtime's own operators: those would fall back
 #: to the CPU. What helps them is a graph in which their own patterns are found.
 _COMPILERS = ["nan_guard"]
-#: Measured on OpenVINO, see the decisions: each is exact, and none is slower.
-_OPENVINO = "batch_first nan_guard straight_keys dead_tokens".split()
+#: With OpenVINO the moves of benchmarks on an AMX machine: exact up to rounding, and none was slower there.
+_OPENVINO = (
+    "constant_embeddings patch_matmul batch_first nan_guard idle_masks straight_keys dead_tokens scale_in_weights"
+).split()
 
 _WANTED: Mapping[str, list[str]] = {"cpu": _CPU, "dnnl": _CPU, "cuda": _CUDA, "directml": _CUDA, "openvino": _OPENVINO}
 

@@ -34,6 +34,7 @@ def optimize(
     disable: Iterable[str] = (),
     enable: Iterable[str] = (),
     attention: str = "auto",
+    padding: bool = True,
     offline: bool = False,
     name: str | None = None,
 ) -> Model:
@@ -45,6 +46,10 @@ def optimize(
     On ``cuda`` it is ``Attention``, with SkipLayerNormalization, BiasGelu and EmbedLayerNormalization. ``openvino``,
     ``tensorrt`` and ``coreml`` compile the graph themselves and get ONNX's own operators only.
 
+    On ``cpu`` and ``openvino`` a classifier that reads one token computes its last layer for that token alone,
+    attention that runs sequence first (open_clip, ``nn.MultiheadAttention``) is turned, patches become a matrix
+    product, and at a fixed length (`fix_shapes`) positions become a constant. The card says what was left out, and why.
+
     Answers stay the same to the last digits, except for texts without any token (an all-zero mask): their result,
     meaningless either way, differs.
 
@@ -55,14 +60,18 @@ def optimize(
     target : str or Target, optional
         Where it will run. Default ``"cpu"``.
     disable : iterable of str
-        Fusions to turn off by name, here and in sessions of the file: ``layer_norm``, ``gelu``,
-        ``bias_skip_layer_norm``, ``skip_layer_norm``, ``batch_first``, ``attention``, ``nan_guard``,
-        ``straight_keys``, ``dead_tokens``, ``packed_qkv``,
-        ``embed_layer_norm``, ``bias_gelu``, ``gelu_approximation``.
+        Fusions to turn off by name, here and in sessions of the file: ``constant_embeddings``, ``patch_matmul``,
+        ``layer_norm``, ``gelu``, ``bias_skip_layer_norm``, ``skip_layer_norm``, ``batch_first``, ``attention``,
+        ``nan_guard``, ``idle_masks``, ``no_padding``, ``straight_keys``, ``dead_tokens``, ``scale_in_weights``,
+        ``packed_qkv``, ``embed_layer_norm``, ``bias_gelu``, ``gelu_approximation``.
     enable : iterable of str
         Fusions to make beyond those the target wants, by the same names.
     attention : str, default "auto"
         ``"mha"``: MultiHeadAttention; ``"attention"``: Attention; ``"auto"``: what the target wants.
+    padding : bool, default True
+        False states that every token of every text is real: the mask leaves the attention of a model for texts
+        (the move ``no_padding``). Mask inputs stay, so that feeds stay valid. Answers for padded texts are then
+        wrong, and the card says so.
     offline : bool, default False
         Also run ONNX Runtime's own optimizations now and save their result, so that sessions load without optimizing
         again. Such a file loads only on this kind of CPU, this ONNX Runtime and `target`: see
@@ -94,9 +103,13 @@ def optimize(
     if both := set(off) & set(on):
         raise BadInput(f"{', '.join(sorted(both))} in disable and in enable", accepted="one of the two")
     one_of("attention", attention, _FORMS)
+    if not padding and "no_padding" in off:
+        raise BadInput("padding=False and 'no_padding' in disable", accepted="one of the two")
     refuse_frozen(m, "optimize")
     asked = {"disable": off, "enable": on, "attention": attention if attention != "auto" else "", "offline": offline}
     options = {"target": str(where) if offline else where.provider, **{k: v for k, v in asked.items() if v}}
+    if not padding:
+        options["padding"], on = False, (*on, "no_padding")
     made_name = name or f"{m.name}-optimized"
 
     def body() -> Made:
@@ -107,6 +120,8 @@ def optimize(
 
 
 def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], form: str) -> Made:
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
+
     model = m.to_ir()
     before, forced = count_nodes(model), form != "auto"
     wanted = [*fusions.wanted(target.provider), *on, *(["attention", "packed_qkv"] if forced else [])]
@@ -116,6 +131,7 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
     fused: dict[str, int] = {}
     left: dict[str, str] = {}
     for fusion in active:
+        RemoveUnusedNodesPass()(model)  # what a step left behind would still count as a reader of its inputs
         if fusion.name == "packed_qkv":
             fused["packed_qkv"] = pack_qkv(model, packed_form)
         else:
@@ -139,7 +155,8 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
     notes["say"] = [
         *_attention_sentences(done, done + still_open, reasons),
         _others(fused),
-        *(f"{name} left out: {why}" for name, why in left.items()),
+        "left out: " + "; ".join(f"{name} ({why})" for name, why in left.items()) if left else "",
+        _padding_sentence(fused.get("no_padding", 0)),
         size_sentence(before, after),
         "changed nothing: it found nothing to fuse, fold or drop"
         if before == after and not any(fused.values())
@@ -173,6 +190,13 @@ def _others(fused: dict[str, int]) -> str:
     return "also fused: " + ", ".join(said) if said else ""
 
 
+def _padding_sentence(blocks: int) -> str:
+    if not blocks:
+        return ""
+    said = f"{blocks} attention blocks compute without a mask"
+    return f"{said}: answers are right only for inputs without padding; mask inputs stay, and are no longer read there"
+
+
 def _hint_sentences(hints: dict[str, Any]) -> list[str]:
     if disabled := hints.get("disabled_optimizers"):
         return [f"sessions of this file leave out {', '.join(disabled)} (a hint that it carries)"]
@@ -185,6 +209,7 @@ def plain_code(
     disable: Iterable[str] = (),
     enable: Iterable[str] = (),
     attention: str = "auto",
+    padding: bool = True,
     offline: bool = False,
 ) -> str:
     """The plain code that an optimize step amounts to: ``model.onnx`` in, ``model-optimized.onnx`` out.
@@ -197,7 +222,12 @@ def plain_code(
     from onnx_lab.transforms._optimize_code import code
 
     provider = Target.of(target.split("[")[0]).provider
-    wanted = [*fusions.wanted(provider), *enable, *(["attention"] if attention != "auto" else [])]
+    wanted = [
+        *fusions.wanted(provider),
+        *enable,
+        *(["attention"] if attention != "auto" else []),
+        *(["no_padding"] * (not padding)),
+    ]
     off = set(disable)
     active = [f.name for f in fusions.FUSIONS if f.name in wanted and f.name not in off]
     as_attention = attention == "attention" or (attention == "auto" and provider in ("cuda", "directml"))

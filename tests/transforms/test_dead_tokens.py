@@ -25,10 +25,8 @@ FORMS = [
         for kind, form, target in (
             ("bert", "dynamo-sdpa", "openvino"),
             ("bert", "torchscript-sdpa", "openvino"),
-            ("bert", "torchscript-eager", "cpu"),
             ("bert", "dynamo23-sdpa", "openvino"),
             ("distilbert", "dynamo-sdpa", "cpu"),
-            ("vit", "dynamo-sdpa", "cpu"),
             ("vit", "torchscript-sdpa", "openvino"),
         )
     ),
@@ -84,10 +82,7 @@ def test_same_answers(exported: Exported, kind: str, form: str, target: str) -> 
 @pytest.mark.slow
 def test_only_keys_and_values_of_the_last_layer_see_all_tokens(bert: Model) -> None:
     given = feeds(2, 9)
-    assert (
-        rows_of_products(lab.optimize(bert), given) == [9, 9, 9, 9, 9, 1, 1, 1, 1]
-        or sorted(rows_of_products(lab.optimize(bert), given)) == [1] * 4 + [9] * 5
-    )
+    assert sorted(rows_of_products(lab.optimize(bert), given)) == [1] * 4 + [9] * 5
     assert set(rows_of_products(lab.optimize(bert, disable="dead_tokens"), given)) == {9}
 
 
@@ -106,10 +101,9 @@ def test_quantized_then(bert: Model) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["cpu", "openvino"])
-def test_open_clip(target: str) -> None:
+def test_open_clip() -> None:
     pair = lab.export(open_clip_model(), name="oc")
-    image, text = (lab.optimize(m, target=target) for m in (pair.image, pair.text))
+    image, text = (lab.optimize(m, target="openvino") for m in (pair.image, pair.text))
     assert image.lineage[-1].notes["fused"]["dead_tokens"] >= 5
     assert "token of its own" in text.lineage[-1].notes["left"]["dead_tokens"]
     for batch in (1, 3):
@@ -166,6 +160,6 @@ def test_why_it_is_left_out(tmp_path: Path, end: list[Any], outputs: list[str], 
     notes = fast.lineage[-1].notes
     assert "dead_tokens" not in notes["fused"]
     assert why in notes["left"]["dead_tokens"]
-    assert any("dead_tokens left out" in s for s in notes["say"])
+    assert any("left out: dead_tokens (" in s for s in notes["say"])
     x = {"x": np.random.default_rng(1).normal(size=(3, 5, 8)).astype(np.float32)}
     np.testing.assert_allclose(run(fast, x), run(m, x), atol=1e-6)
