@@ -309,12 +309,12 @@ def test_plain_code_does_the_same(
 
 @pytest.mark.slow
 def test_sizes_of_a_bert_base(tmp_path: Path) -> None:
-    """Two layers of the real width with the real vocabulary: each layer has the same share as in the whole."""
+    """One layer of the real width with the real vocabulary: each layer has the same share as in the whole."""
     import transformers
 
-    config = transformers.BertConfig(num_hidden_layers=2)
+    config = transformers.BertConfig(num_hidden_layers=1)
     m = lab.export(transformers.BertForSequenceClassification(config).eval())
-    for method, share in (("int4", 0.17), ("int8-weights", 0.265)):
+    for method, share in (("int4", 0.17), ("int8-weights", 0.262)):
         small = lab.quantize(m, method=method)
         assert small.size_bytes < share * m.size_bytes
 
@@ -323,9 +323,9 @@ def test_sizes_of_a_bert_base(tmp_path: Path) -> None:
 def test_points_lost_on_the_sample_task() -> None:
     net = lab.samples.bert()
     m = lab.optimize(lab.export(net.model))
-    task = net.task.take(300)
+    task = net.task.take(200)
     before = lab.accuracy(m, task).value
-    for method, points, share in (("int4", 2.0, 0.17), ("int8-weights", 1.0, 0.265)):
+    for method, points, share in (("int4", 2.0, 0.17), ("int8-weights", 1.0, 0.262)):
         small = lab.quantize(m, method=method)
         assert small.size_bytes < share * m.size_bytes
         assert lab.accuracy(small, task).value > before - points / 100
