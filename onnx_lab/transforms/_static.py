@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab._quiet import quiet
 from onnx_lab.card import megabytes
-from onnx_lab.errors import BadInput, TransformError, missing
+from onnx_lab.errors import TransformError, missing
 from onnx_lab.model import SESSION_KEY, Model
 from onnx_lab.produce import EXTERNAL_ABOVE_BYTES, Made
 from onnx_lab.transforms import _int8 as int8
 from onnx_lab.transforms import _static_nodes as nodes
-from onnx_lab.transforms._calibration import METHODS, Ranges, calibrate
+from onnx_lab.transforms._calibration import Ranges, calibrate
 from onnx_lab.transforms._carry import carry_metadata
 from onnx_lab.transforms._dataset import Identity, identify
 from onnx_lab.transforms._method import Method, Prepared
-from onnx_lab.transforms._options import names, one_of
 from onnx_lab.transforms._select import select_nodes
 from onnx_lab.transforms._static_code import plain_code
+from onnx_lab.transforms._static_options import Options
 from onnx_lab.transforms.unfuse import fold_weights, split_attention
 
 if TYPE_CHECKING:
@@ -30,75 +29,10 @@ if TYPE_CHECKING:
 
     from onnx_lab.task import Dataset
 
-_8BIT = ("int8", "uint8")
-_FORMATS = ("qdq", "qoperator")
 _FLOAT32 = 1  # TensorProto.FLOAT
 
 #: Changes the tidied graph in place before it is calibrated, and returns sentences: where smoothing steps in.
 Prepare = Callable[["ir.Model", "Dataset"], list[str]]
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of static quantization, checked and settled."""
-
-    calibration: str
-    percentile: float
-    format: str
-    per_channel: bool
-    symmetric: bool
-    activation_type: str
-    weight_type: str
-    reduce_range: bool
-    by_machine: bool
-    op_types: tuple[str, ...] | None
-    exclude_ops: tuple[str, ...]
-    exclude_nodes: tuple[str, ...]
-    quantize_output: bool
-    cap_mb: float
-
-    @classmethod
-    def checked(cls, given: Mapping[str, Any]) -> Options:
-        """From what the caller gave. Raises BadInput."""
-        weights = one_of("weight_type", given["weight_type"], _8BIT)
-        kinds, reduce_range = given["op_types"], given["reduce_range"]
-        activations = one_of("activation_type", given["activation_type"], _8BIT)
-        if (activations, weights) == ("int8", "uint8"):
-            raise BadInput("weight_type='uint8' with activation_type='int8'", accepted="weight_type='int8'")
-        if not 50 < given["percentile"] <= 100:
-            raise BadInput(f"percentile={given['percentile']!r}", accepted="above 50, up to 100; 99.999 is usual")
-        if not given["cap_mb"] > 0:
-            raise BadInput(f"cap_mb={given['cap_mb']!r}", accepted="megabytes, above 0")
-        return cls(
-            calibration=one_of("calibration", given["calibration"], METHODS),
-            percentile=float(given["percentile"]),
-            format=one_of("format", given["format"], _FORMATS),
-            per_channel=given["per_channel"],
-            symmetric=bool(given["symmetric"]),
-            activation_type=activations,
-            weight_type=weights,
-            reduce_range=int8.needs_reduced_range(weights) if reduce_range is None else reduce_range,
-            by_machine=reduce_range is None,
-            op_types=None if kinds is None else names("op_types", kinds, nodes.POSSIBLE),
-            exclude_ops=names("exclude_ops", given["exclude_ops"], nodes.POSSIBLE),
-            exclude_nodes=names("exclude_nodes", given["exclude_nodes"]),
-            quantize_output=given["quantize_output"],
-            cap_mb=float(given["cap_mb"]),
-        )
-
-    def lineage(self, data: Identity) -> dict[str, Any]:
-        """What tells this result from another: the memory cap does not, nor does a percentile that is not used."""
-        told = {
-            "data": str(data),
-            "calibration": self.calibration,
-            "format": self.format,
-            "per_channel": self.per_channel,
-            "reduce_range": self.reduce_range,
-        }
-        others = "symmetric activation_type weight_type op_types exclude_ops exclude_nodes quantize_output".split()
-        usual = {"activation_type": "uint8", "weight_type": "int8"}
-        told |= {k: v for k in others if (v := getattr(self, k)) and v != usual.get(k)}
-        return told | ({"percentile": self.percentile} if self.calibration == "percentile" else {})
 
 
 def prepare(m: Model, given: Mapping[str, Any], data: Dataset | None) -> Prepared:
@@ -124,19 +58,14 @@ def body(m: Model, options: Options, data: Dataset, identity: Identity, prepare:
     excluded = _tidy(before, options.exclude_nodes)
     say = prepare(before, data) if prepare is not None else []
     output = [] if options.quantize_output else nodes.output_nodes(before)
-    activations = nodes.products_of_activations(before)
+    activations = [n for n in nodes.products_of_activations(before) if n not in output]
     kinds = [k for k in options.op_types or nodes.default_ops(before) if k not in options.exclude_ops]
     excluded += [n.name or "" for n in (*output, *activations)]
     _nothing_to_do(m, before, kinds, excluded, output)
     tensors = nodes.around(before, kinds, excluded, float_out=options.format == "qdq")
-    found = calibrate(
-        before,
-        tensors,
-        data,
-        method=options.calibration,
-        percentile=options.percentile,
-        cap_bytes=int(options.cap_mb * 1e6),
-    )
+    cap_bytes = int(options.cap_mb * 1e6)
+    method, percentile = options.calibration, options.percentile
+    found = calibrate(before, tensors, data, method=method, percentile=percentile, cap_bytes=cap_bytes)
     proto = _quantized(before, found, kinds, excluded, options)
     after = ir.from_proto(proto)
     after.graph.sort()  # what is new was put at the end
@@ -145,19 +74,11 @@ def body(m: Model, options: Options, data: Dataset, identity: Identity, prepare:
     size_bytes = sum(v.const_value.nbytes for v in after.graph.initializers.values() if v.const_value is not None)
     if size_bytes < EXTERNAL_ABOVE_BYTES:
         size_bytes = proto.ByteSize()
-    told = [
-        "8-bit weights in " + ", ".join(f"{n} {k}" for k, n in done.items()),
-        f"{options.calibration} on {identity.samples} samples in {identity.batches} batches: "
-        f"{len(found.ranges)} ranges, {options.activation_type} "
-        f"{'symmetric' if options.symmetric else 'asymmetric'} activations",
-        *_stayed([n for n in output if n.op_type in (*kinds, "Softmax")], [n for n in activations if n not in output]),
-        *found.say(),
-        f"{megabytes(m.size_bytes)} → {megabytes(size_bytes)} ({size_bytes / m.size_bytes:.2f})",
-        int8.precision_sentence(options.per_channel, options.weight_type, options.reduce_range, options.by_machine),
-    ]
+    say += _say(options, identity, found, done)
+    say += _stayed([n for n in output if n.op_type in (*kinds, "Softmax")], activations)
+    say += [f"{megabytes(m.size_bytes)} → {megabytes(size_bytes)} ({size_bytes / m.size_bytes:.2f})"]
     hints = int8.hints(m, after)
-    notes = {"quantized": dict(done), "say": [*say, *told]}
-    return Made(after, notes, {SESSION_KEY: json.dumps(hints)} if hints else {})
+    return Made(after, {"quantized": dict(done), "say": say}, {SESSION_KEY: json.dumps(hints)} if hints else {})
 
 
 def _tidy(model: ir.Model, exclude: tuple[str, ...]) -> list[str]:
@@ -206,20 +127,22 @@ def _quantized(
     except ImportError:
         raise missing("onnxruntime", "cpu") from None
     bounds = {t: (np.array(low, np.float32), np.array(high, np.float32)) for t, (low, high) in found.ranges.items()}
-    proto = _typed(ir.to_proto(before), found.ranges)
+    passed_on = nodes.passed_on(before, kinds, excluded)
+    proto = _typed(ir.to_proto(before), [*found.ranges, *passed_on])
     for value in before.graph.initializers.values():
         value.const_value = None  # its metadata is all that is needed of it from here on
-    with quiet("onnxruntime"):
+    with quiet("onnxruntime", "root"):  # it logs on the root logger
         try:
             proto = update_opset_version(proto, _type(options.weight_type), _type(options.activation_type))
             ranges = TensorsData(CalibrationMethod.MinMax, bounds)
             done: onnx.ModelProto = _quantizer(proto, ranges, kinds, excluded, options).quantize_model()
-            return done
         except Exception as e:
             raise TransformError(
                 f"quantize: onnxruntime's quantizer gave up: {type(e).__name__}: {e}",
                 do="lab.simplify(m) first, or leave the node it names out with exclude_nodes",
             ) from e
+    del done.graph.value_info[:]  # types for the quantizer, some of them guesses
+    return done
 
 
 def _quantizer(proto: onnx.ModelProto, ranges: Any, kinds: list[str], excluded: list[str], options: Options) -> Any:
@@ -247,8 +170,8 @@ def _type(name: str) -> Any:
     return QuantType.QInt8 if name == "int8" else QuantType.QUInt8
 
 
-def _typed(proto: onnx.ModelProto, known: Mapping[str, Any]) -> onnx.ModelProto:
-    """Types of the calibrated tensors written down: behind fused operators no inference finds them.
+def _typed(proto: onnx.ModelProto, known: Iterable[str]) -> onnx.ModelProto:
+    """Types of the tensors that may be quantized written down: behind fused operators no inference finds them.
 
     The marks keep the quantizer from inferring once more, on a copy, and from advising what was just done.
     """
@@ -256,10 +179,9 @@ def _typed(proto: onnx.ModelProto, known: Mapping[str, Any]) -> onnx.ModelProto:
     from onnxruntime.quantization.quant_utils import add_infer_metadata, add_pre_process_metadata
 
     del proto.graph.value_info[:]  # what an exporter or optimizer left behind may be stale
-    named = {v.name for v in (*proto.graph.input, *proto.graph.output)}
-    proto.graph.value_info.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in known if name not in named
-    )
+    typed = {v.name for v in (*proto.graph.input, *proto.graph.output)}
+    new = [name for name in dict.fromkeys(known) if name not in typed]
+    proto.graph.value_info.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in new)
     add_infer_metadata(proto)
     add_pre_process_metadata(proto)
     return proto
@@ -275,6 +197,17 @@ def quantized(after: ir.Model) -> Counter[str]:
         done.update(c.op_type for c in node.outputs[0].consumers())
     plain = {"QGemm": "Gemm"}
     return Counter({plain.get(k, k.removeprefix("QLinear")): n for k, n in done.items() if k != "DequantizeLinear"})
+
+
+def _say(options: Options, identity: Identity, found: Ranges, done: Counter[str]) -> list[str]:
+    return [
+        "8-bit weights in " + ", ".join(f"{n} {k}" for k, n in done.items()),
+        int8.precision_sentence(options.per_channel, options.weight_type, options.reduce_range, options.by_machine),
+        f"{options.calibration} on {identity.samples} samples in {identity.batches} batches: "
+        f"{len(found.ranges)} ranges, {options.activation_type} "
+        f"{'symmetric' if options.symmetric else 'asymmetric'} activations",
+        *found.say(),
+    ]
 
 
 def _stayed(output: list[ir.Node], activations: list[ir.Node]) -> list[str]:

@@ -91,6 +91,12 @@ def around(model: ir.Model, kinds: Collection[str], excluded: Collection[str], *
     return list(names)
 
 
+def passed_on(model: ir.Model, kinds: Collection[str], excluded: Collection[str]) -> list[str]:
+    """Names of what comes out of nodes that pass 8 bits on: without a type the quantizer would stop there."""
+    through = [n for n in model.graph if n.op_type in _PASS_ON and n.op_type in kinds and n.name not in excluded]
+    return [v.name for n in through for v in n.outputs if v.name and _may_be_float(v)]
+
+
 def _may_be_float(value: ir.Value) -> bool:
     return value.dtype is None or value.dtype.name == "FLOAT"
 

@@ -63,10 +63,12 @@ def quantize(
     Optimize first (`onnx_lab.optimize`), then quantize: that order is the faster one on the CPU, and both orders work.
 
     ``"dynamic"`` needs no data and suits transformers on the CPU provider. ``"static"`` is for networks of
-    convolutions, and for providers without dynamic kernels (OpenVINO, TensorRT). A transformer's activations have a
-    few channels a hundred times larger than the others; one range for all of them leaves little of the rest, so its
-    answers suffer more than with ``"dynamic"``: measure them (`onnx_lab.accuracy`). What makes the outputs, products
-    of two activations and the results of MatMul and Gemm stay float (see `quantize_output`).
+    convolutions, and for providers without dynamic kernels (OpenVINO, TensorRT). A transformer suffers more from it: a
+    few channels of its activations are much larger than the others, and one range has to hold all. So what makes the
+    outputs, products of two activations and, in ``"qdq"``, the results of MatMul and Gemm stay float: sentence
+    embeddings of the sample BERT keep cosine 0.988 (dynamic 0.992; ``"qoperator"``, whose results are 8 bits, 0.939).
+    Ranges that cut the large ones off cost most: ``"entropy"`` 12 points of the sample task, where ``"minmax"`` lost
+    less than one. Measure yours (`onnx_lab.accuracy`).
 
     ``"int4"`` and ``"int8-weights"`` are for size: weights of products and embeddings in blocks with a scale each,
     activations in float. A BERT takes 0.16 and 0.26 of its float32 size and loses 1.0 and 0.1 points of the sample

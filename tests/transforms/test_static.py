@@ -44,7 +44,8 @@ def pictures(folder: Path) -> Model:
         helper.make_node("Conv", ["r1", "w2"], ["c2"], "second", **pads),
         helper.make_node("Relu", ["c2"], ["r2"], "relu2"),
         helper.make_node("Add", ["r1", "r2"], ["s"], "shortcut"),
-        helper.make_node("GlobalAveragePool", ["s"], ["g"], "pool"),
+        helper.make_node("MaxPool", ["s"], ["p"], "largest", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["p"], ["g"], "pool"),
         helper.make_node("Flatten", ["g"], ["f"], "flat"),
         helper.make_node("MatMul", ["f", "wc"], ["scores"], "classifier"),
         helper.make_node("Softmax", ["scores"], ["y"], "softmax"),
@@ -76,7 +77,12 @@ def test_a_picture_network(tmp_path: Path) -> None:
     kinds = small.header.operators
     assert "BatchNormalization" not in kinds, "folded before it is calibrated"
     assert small.lineage[-1].notes["quantized"] == {"Conv": 2}
-    made_by = {o.name: n for n in small.to_ir().graph for o in n.outputs}
+    graph = small.to_ir().graph
+    made_by = {o.name: n for n in graph for o in n.outputs}
+    for node in graph:
+        if node.op_type in ("MaxPool", "Add", "GlobalAveragePool"):  # 8 bits from the first Conv to the classifier
+            assert {v.producer().op_type for v in node.inputs} == {"DequantizeLinear"}  # type: ignore[union-attr]
+            assert [c.op_type for c in node.outputs[0].consumers()] == ["QuantizeLinear"]
     scores = made_by["scores"]
     assert made_by["y"].inputs[0] is scores.outputs[0]
     assert scores.inputs[1].const_value.dtype.name == "FLOAT"  # type: ignore[union-attr]
