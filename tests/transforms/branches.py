@@ -29,6 +29,10 @@ def overflowing(folder: Path, *, shared: bool = False) -> Model:
     rng = np.random.default_rng(0)
     weights = {k: rng.normal(0, 0.3, (SIZE, SIZE)) for k in ("w", "v", "u")}
     constants = {"big": 1e5, "small": 1e-10}
+    more = [
+        helper.make_node("Div", ["c", "big"], ["q"], "/other/Div"),
+        helper.make_node("Add", ["c", "q"], ["c1"], "/other/Add"),
+    ]
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["a"], "/first/MatMul"),
         helper.make_node("Relu", ["a"], ["r"], "/first/Relu"),
@@ -36,7 +40,7 @@ def overflowing(folder: Path, *, shared: bool = False) -> Model:
         helper.make_node("Mul", ["b0", "big"], ["b1"], "/branch/up2"),
         helper.make_node("Mul", ["b1", "small"], ["b2"], "/branch/down"),
         helper.make_node("MatMul", ["r", "v"], ["c"], "/other/MatMul"),
-        *([helper.make_node("Min", ["c", "big"], ["c1"], "/other/Min")] if shared else []),
+        *(more if shared else []),
         helper.make_node("Add", ["b2", "c1" if shared else "c"], ["s"], "/last/Add"),
         helper.make_node("MatMul", ["s", "u"], ["y"], "/last/MatMul"),
     ]
@@ -85,7 +89,7 @@ def as_a_gpu(m: Model, feeds: dict[str, np.ndarray]) -> np.ndarray:
 
     graph = m.to_ir().graph
     values = {v.name: v.const_value.numpy() for v in graph.initializers.values()} | dict(feeds)  # type: ignore[union-attr]
-    two = {"MatMul": np.matmul, "Mul": np.multiply, "Add": np.add, "Sub": np.subtract, "Min": np.minimum}
+    two = {"MatMul": np.matmul, "Mul": np.multiply, "Add": np.add, "Sub": np.subtract, "Div": np.divide}
     with np.errstate(all="ignore"):
         for node in graph:
             given = [values[v.name] for v in node.inputs if v is not None]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from branches import as_a_gpu, batches, overflowing
 from encoders import run
 from graphs import weights_only
 
@@ -96,3 +97,20 @@ def test_on_an_int8_file(bert: Model, feeds: dict[str, np.ndarray]) -> None:
 def test_session_hints_travel(bert: Model) -> None:
     hints = lab.fp16(lab.optimize(bert)).session_hints
     assert hints == {"disabled_optimizers": ["NchwcTransformer", "SkipLayerNormFusion"]}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_between_blocked_nodes_nothing_is_float16(tmp_path: Path, shared: bool) -> None:
+    m, feeds = overflowing(tmp_path, shared=shared), batches()[0]
+    half = lab.fp16(m, block_nodes=["branch"])
+    np.testing.assert_allclose(as_a_gpu(half, feeds), as_a_gpu(m, feeds), rtol=1e-2, atol=1e-2)
+    assert half.header.operators["Cast"] == 4  # input, output, into the branch and out of it
+    assert half.header.weights["float32"] == 2  # the branch's own constants, also where another node reads one
+
+
+def test_a_blocked_output_is_the_blocked_node(tmp_path: Path) -> None:
+    m, feeds = overflowing(tmp_path), batches()[0]
+    half = lab.fp16(m, block_nodes=["*"])
+    assert "Cast" not in half.header.operators
+    assert [o.name for o in half.outputs] == ["y"]
+    np.testing.assert_array_equal(as_a_gpu(half, feeds), as_a_gpu(m, feeds))

@@ -14,6 +14,7 @@ from onnx import helper
 import onnx_lab as lab
 from onnx_lab import workspace
 from onnx_lab.errors import BadInput, TransformError
+from onnx_lab.transforms._half import learn_types, prepared
 from onnx_lab.transforms._rounded import as_half
 from onnx_lab.transforms._segments import search
 from onnx_lab.transforms.code import code_for
@@ -254,3 +255,13 @@ def test_weights_are_rounded_as_the_converter_does() -> None:
     weights = weights.astype(np.float32)
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(as_half(weights), convert_np_to_float16(weights))
+
+
+@pytest.mark.slow
+def test_types_that_no_inference_finds_are_asked_of_the_engine() -> None:
+    graph = prepared(lab.samples.tiny())
+    inner = [v for node in graph.graph for v in node.outputs if not v.is_graph_output()]
+    for value in inner:
+        value.type = None
+    learn_types(graph, TINY[0])
+    assert {v.dtype.name for v in inner} == {"FLOAT"}  # type: ignore[union-attr]
