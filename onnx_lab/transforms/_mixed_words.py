@@ -38,7 +38,7 @@ def say(
         *_kept(notes, before),
         f"{_error(notes, judge)} on {who.samples} samples, every float16 tensor rounded as a GPU stores it",
         f"the file as this CPU runs it: {notes['largest_on_cpu']:.2e}" + ("" if accepted_here else _OTHERWISE),
-        f"size {notes['size_ratio']:.2f} of {m.name}; {notes['evaluations']} evaluation{'s' * (notes['evaluations'] != 1)}",
+        f"size {notes['size_ratio']:.2f} of {m.name}; evaluations: {notes['evaluations']}",
         *_clamped.say(clamped, RANGE, m),
     ]
 
