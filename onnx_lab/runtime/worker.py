@@ -140,6 +140,12 @@ def _onnxsim(_engine: Any, header: dict[str, Any], _arrays: dict[str, Array]) ->
     return simplify_file(**header["onnxsim"]), {}
 
 
+def _nncf(_engine: Any, header: dict[str, Any], _arrays: dict[str, Array]) -> Reply:
+    from onnx_lab.runtime.nncf_quantizer import quantize_file
+
+    return quantize_file(**header["nncf"]), {}
+
+
 _OPENERS: dict[str, Callable[[dict[str, Any], bytes], Any]] = {
     "open": _open_session,
     "torch": _open_torch,
@@ -153,6 +159,7 @@ _ACTIONS: dict[str, Callable[[Any, dict[str, Any], dict[str, Array]], Reply]] = 
     "convert": _convert,
     "probe": _probe,
     "onnxsim": _onnxsim,
+    "nncf": _nncf,
 }
 
 
