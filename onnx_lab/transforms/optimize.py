@@ -125,6 +125,8 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
     model = m.to_ir()
     before, forced = count_nodes(model), form != "auto"
     wanted = [*fusions.wanted(target.provider), *on, *(["attention", "packed_qkv"] if forced else [])]
+    if form == "attention" and "dead_tokens" not in on:
+        off = (*off, "dead_tokens")  # Attention takes one tensor for all three: no query of its own
     active = [f for f in fusions.FUSIONS if f.name in wanted and f.name not in off]
     packed_form = form if forced else "attention" if target.provider in ("cuda", "directml") else "mha"
     tidy(model)

@@ -43,7 +43,8 @@ def test_every_export_form(exported: Exported, feeds: dict[str, np.ndarray], kin
     fused = 0 if target == "openvino" else 2
     assert fast.lineage[-1].notes["attention_blocks"] == {"found": 2, "fused": fused}
     assert "Softmax" not in kinds(fast) or target == "openvino"
-    assert fast.header.nodes <= m.header.nodes
+    # cutting out the one token that is read takes up to four nodes, of which a deeper graph has no more
+    assert fast.header.nodes <= m.header.nodes + 4
 
 
 def test_the_cpu_form(bert: Model) -> None:
