@@ -111,6 +111,7 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
     wanted = [*fusions.wanted(target.provider), *on, *(["attention", "packed_qkv"] if forced else [])]
     active = [f for f in fusions.FUSIONS if f.name in wanted and f.name not in off]
     packed_form = form if forced else "attention" if target.provider in ("cuda", "directml") else "mha"
+    weights = list(model.graph.initializers.values())
     tidy(model)
     fused: dict[str, int] = {}
     for fusion in active:
@@ -119,6 +120,7 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
         else:
             fused[fusion.name] = fusion.apply(model)
     settle(model)
+    _let_go(weights, model)
     fill_scopes(model)
     done, left = len(fused_blocks(model.graph)), len(open_blocks(model.graph))
     on_purpose = "attention" not in wanted
@@ -142,6 +144,13 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
     ]
     notes["say"] = [s for s in notes["say"] if s]
     return Made(model, notes, {SESSION_KEY: json.dumps(hints)} if hints else {})
+
+
+def _let_go(weights: Iterable[ir.Value], model: ir.Model) -> None:
+    """Of weights that are gone: onnxscript's matchers keep the last graph they saw, and one weight keeps its file."""
+    for value in weights:
+        if model.graph.initializers.get(value.name or "") is not value:
+            value.const_value = None
 
 
 def _hints(m: Model, model: ir.Model, active: list[fusions.Fusion], off: tuple[str, ...]) -> dict[str, Any]:
