@@ -14,7 +14,9 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,8 @@ RTOL, ATOL = 1e-3, 1e-4
 _SEQ = 9
 _TOOLS = "torch transformers timm torchvision keras scikit-learn skl2onnx paddlepaddle paddle2onnx onnx".split()
 _REASON = 150
+#: Processes side by side: exporting keeps one core busy.
+AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,20 @@ def main() -> int:
 
 
 def run(only: str = "") -> Iterable[Row]:
-    """Each architecture's row, one after the other; a process for each framework, some abort in another's company."""
-    for family in dict.fromkeys(a.family for a in architectures()):
-        command = [sys.executable, __file__, "--family", family, "--only", only]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            for text in child.stdout:
-                if text.startswith("{"):
-                    value = json.loads(text)
-                    yield Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
-        if child.returncode:
-            raise RuntimeError(f"{family}: its process ended with {child.returncode}")
+    """Each architecture's row, in order; a process for each framework, some abort in another's company."""
+    families = dict.fromkeys(a.family for a in architectures())
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for rows in pool.map(partial(_in_a_process, only), families):
+            yield from rows
+
+
+def _in_a_process(only: str, family: str) -> list[Row]:
+    command = [sys.executable, __file__, "--family", family, "--only", only]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{family}: its process ended with {done.returncode}")
+    values = [json.loads(text) for text in done.stdout.splitlines() if text.startswith("{")]
+    return [Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}) for value in values]
 
 
 def _rows_of(family: str, only: str) -> Iterable[Row]:

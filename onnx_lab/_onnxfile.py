@@ -16,6 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnx_lab._memory import WORTH_GIVING_BYTES, trim
 from onnx_lab.errors import BadModel, WorkspaceError
 from onnx_lab.model import Header, TensorSpec
 
@@ -55,7 +56,13 @@ def read_proto(path: Path) -> onnx.ModelProto:
 
 def read_header(path: Path) -> Header:
     """The Header of the file at `path`; raises BadModel when it is not a model."""
-    proto = read_proto(path)
+    header = _header(read_proto(path))
+    if path.stat().st_size > WORTH_GIVING_BYTES:
+        trim()
+    return header
+
+
+def _header(proto: onnx.ModelProto) -> Header:
     graph = proto.graph
     constants = {t.name for t in graph.initializer}
     weights: Counter[str] = Counter()

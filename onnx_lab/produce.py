@@ -6,9 +6,6 @@ a crash, a full disk or an interrupt leaves the workspace as it was.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
+from onnx_lab._memory import WORTH_GIVING_BYTES, give_memory_back
 from onnx_lab._quiet import without_progress
 from onnx_lab.model import LINEAGE_KEY, Model, Step, lineage_to_json
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Above this many bytes of weights they go to an external file; protobuf itself ends at 2 GiB.
 EXTERNAL_ABOVE_BYTES = 1_900_000_000
-#: Below this a collection, half a second beside PyTorch, costs more than it gives.
-_WORTH_COLLECTING_BYTES = 10_000_000
 
 
 @dataclass
@@ -95,7 +91,7 @@ def produce(
         model = workspace.adopt(folder, f"{name}.onnx")
     if step_key:
         workspace.remember(step_key, model)
-    if model.size_bytes > _WORTH_COLLECTING_BYTES:
+    if model.size_bytes > WORTH_GIVING_BYTES:
         _release(made.graph)
         give_memory_back()
     return model
@@ -105,13 +101,6 @@ def _release(graph: ir.Model) -> None:
     """Let go of the weights: onnxscript's matchers keep the last graph they saw for as long as Python runs."""
     for value in graph.graph.initializers.values():
         value.const_value = None
-
-
-def give_memory_back() -> None:
-    """Return freed memory to the system: glibc keeps it otherwise, and a walk of ten steps grew to twice its need."""
-    gc.collect()  # graphs are full of cycles
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library: it has its own ways
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def write_ir(graph: ir.Model, path: Path) -> None:

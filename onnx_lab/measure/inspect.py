@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab._blocks import fused_blocks, open_blocks
+from onnx_lab._memory import WORTH_GIVING_BYTES, give_memory_back
 from onnx_lab._metadata import module_of
 from onnx_lab.card import Card, Table, megabytes
 from onnx_lab.measure._result import Machine, Result, this_machine
@@ -146,7 +147,13 @@ def inspect(m: Model) -> Inspection:
     >>> look.operators["MatMul"], look.glue, look.weights[0].name
     (2, 1, 'w1')
     """
-    graph = m.to_ir()
+    found = _inspected(m, m.to_ir())
+    if m.size_bytes > WORTH_GIVING_BYTES:
+        give_memory_back()  # a graph and its weights
+    return found
+
+
+def _inspected(m: Model, graph: ir.Model) -> Inspection:
     nodes = list(graph.graph.all_nodes())
     operators = Counter(n.op_type if n.domain in ("", "ai.onnx") else f"{n.domain}::{n.op_type}" for n in nodes)
     fused, still_open = fused_blocks(graph.graph), open_blocks(graph.graph)

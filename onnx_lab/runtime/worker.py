@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from onnx_lab._memory import trim
 from onnx_lab.errors import OnnxLabError
 from onnx_lab.runtime import _wire
 from onnx_lab.runtime._wire import Array
@@ -36,6 +37,8 @@ def main() -> None:
             if header["op"] in _OPENERS:
                 engine = None  # free the old one first: two large models may not fit
                 engine = _OPENERS[header["op"]](header, blob)
+                blob = b""  # a module's pickle is as large as the module
+                trim()
                 reply, out = {"info": engine.info}, {}
             else:
                 reply, out = _ACTIONS[header["op"]](engine, header, arrays)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onnx_lab._memory import give_memory_back
 from onnx_lab._quiet import quiet, without_loading_bars
 from onnx_lab.card import Card, Shown
 from onnx_lab.errors import missing
-from onnx_lab.produce import give_memory_back
 from onnx_lab.samples._docstrings import read_docstrings
 from onnx_lab.samples._head import MAX_LENGTH, trained_head
 from onnx_lab.samples._weights import find_weights

@@ -129,6 +129,7 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
         off = (*off, "dead_tokens")  # Attention takes one tensor for all three: no query of its own
     active = [f for f in fusions.FUSIONS if f.name in wanted and f.name not in off]
     packed_form = form if forced else "attention" if target.provider in ("cuda", "directml") else "mha"
+    weights = list(model.graph.initializers.values())
     tidy(model)
     fused: dict[str, int] = {}
     left: dict[str, str] = {}
@@ -141,6 +142,7 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
         if not fused[fusion.name] and (why := fusion.why_not(model)):
             left[fusion.name] = why
     settle(model)
+    _let_go(weights, model)
     fill_scopes(model)
     done, still_open = len(fused_blocks(model.graph)), len(open_blocks(model.graph))
     on_purpose = "attention" not in wanted
@@ -167,6 +169,13 @@ def _body(m: Model, target: Target, off: tuple[str, ...], on: tuple[str, ...], f
     ]
     notes["say"] = [s for s in notes["say"] if s]
     return Made(model, notes, {SESSION_KEY: json.dumps(hints)} if hints else {})
+
+
+def _let_go(weights: Iterable[ir.Value], model: ir.Model) -> None:
+    """Of weights that are gone: onnxscript's matchers keep the last graph they saw, and one weight keeps its file."""
+    for value in weights:
+        if model.graph.initializers.get(value.name or "") is not value:
+            value.const_value = None
 
 
 def _hints(m: Model, model: ir.Model, active: list[fusions.Fusion], off: tuple[str, ...]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -106,7 +107,18 @@ def _onnxslim(m: Model, skip: tuple[str, ...]) -> ir.Model:
                 f"onnxslim gave up: {e}" + (f"\n  it said: {heard.text.strip()[-400:]}" if heard.text.strip() else ""),
                 do="tool='onnxsim', or skip=['constant_folding']",
             ) from e
+        finally:
+            _let_go()
     return ir.from_proto(slim)
+
+
+def _let_go() -> None:
+    """onnxslim's patterns keep the nodes that they matched last, and with them all weights of the graph."""
+    from onnxslim.core.pattern.registry import DEFAULT_FUSION_PATTERNS
+
+    for matcher in itertools.chain.from_iterable(DEFAULT_FUSION_PATTERNS.values()):
+        for name in (*matcher.pattern_dict, "output"):
+            vars(matcher).pop(name, None)
 
 
 def _onnxsim(model: ir.Model, skip: tuple[str, ...]) -> ir.Model:
