@@ -97,7 +97,7 @@ class Profile(Result):
         return self._by(lambda n: n.module)
 
     def _share(self, kind: str) -> str:
-        rate = f" at {self.rate(kind) / 1e9:.0f} GMAC/s" if self.rate(kind) else ""
+        rate = f" at {self.rate(kind) / 1e9:.3g} GMAC/s" if self.rate(kind) else ""
         return f"{self.kinds[kind]:.0%} {WORDS[kind]}{rate}"
 
     def _by(self, key: Any) -> dict[str, float]:

@@ -139,7 +139,7 @@ def _speed(ratio: float) -> str:
 def _main_work(own: Profile) -> str:
     kind, share = next(iter(own.kinds.items()), ("other", 1.0))
     rate = own.rate(kind)
-    reached = f", {rate / 1e9:.0f} GMAC/s" if rate else ""
+    reached = f", {rate / 1e9:.3g} GMAC/s" if rate else ""
     return f"{share:.0%} of the kernels' time is {WORDS[kind]}{reached}"
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onnx_lab.errors import BadInput, NotInThisVersion, TransformError
 from onnx_lab.model import Model
 from onnx_lab.produce import options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
+from onnx_lab.task import Dataset  # at run time: the magic reads what may be typed
 from onnx_lab.transforms._dynamic import DYNAMIC
 from onnx_lab.transforms._method import Method, options_of
 from onnx_lab.transforms._nbits import INT4, INT8_WEIGHTS
 from onnx_lab.transforms._nncf import NNCF
 from onnx_lab.transforms._options import one_of
 from onnx_lab.transforms._static import STATIC
-
-if TYPE_CHECKING:
-    from onnx_lab.task import Dataset
 
 #: Name -> how it checks its options, does its work and writes its plain code. One entry makes a method.
 METHODS: Mapping[str, Method] = MappingProxyType(

@@ -174,6 +174,12 @@ def test_a_search_takes_a_list_of_feeds(notebook: Any) -> None:
     assert mixed.lineage[-1].options["rtol"] == 0.1
 
 
+def test_a_list_of_feeds_is_calibration_data(notebook: Any) -> None:
+    notebook.ns["feeds"] = [{"x": np.random.default_rng(i).normal(size=(4, 8)).astype(np.float32)} for i in range(3)]
+    small = notebook.run("%onnx_quantize m --method static --data feeds")
+    assert small.lineage[-1].options["method"] == "static"
+
+
 def test_the_code_of_a_converter_is_that_of_its_export(notebook: Any, tmp_path: Path) -> None:
     from sklearn.linear_model import Ridge
 
