@@ -53,6 +53,12 @@ while ahead:
         ahead += flowing\
 """
 
+_MORE = """\
+present = {{node.op_type for node in model.graph.node}}
+if "Conv" in present and not present & set({transformer}):
+    kinds += {more}\
+"""
+
 
 def plain_code(
     *,
@@ -64,7 +70,7 @@ def plain_code(
     activation_type: str = "uint8",
     weight_type: str = "int8",
     reduce_range: bool = False,
-    op_types: Iterable[str] = nodes.ALWAYS + nodes.BETWEEN_CONVOLUTIONS,
+    op_types: Iterable[str] | None = None,
     exclude_ops: Iterable[str] = (),
     exclude_nodes: Iterable[str] = (),
     quantize_output: bool = False,
@@ -73,7 +79,8 @@ def plain_code(
     """``model.onnx`` and ``calibration.npz`` in, ``model-int8.onnx`` out, with onnxruntime alone."""
     del cap_mb  # onnxruntime has none
     left_out = set(exclude_ops)
-    kinds = [k for k in op_types if k not in left_out]
+    kinds = [k for k in (nodes.ALWAYS if op_types is None else op_types) if k not in left_out]
+    more = [k for k in nodes.BETWEEN_CONVOLUTIONS if k not in left_out] if op_types is None else []
     makers, behind = sorted(nodes.MAKERS), sorted(nodes.MAKERS | nodes.BEHIND)
     output = [] if quantize_output else [_OUTPUT.format(kinds=behind, makers=makers)]
     extra: dict[str, object] = {"ActivationSymmetric": symmetric, "DefaultTensorType": 1}
@@ -83,12 +90,14 @@ def plain_code(
         [
             _READER,
             *output,
+            f"kinds = {kinds!r}",
+            *([_MORE.format(transformer=sorted(nodes.TRANSFORMER), more=more)] if more else []),
             "quantize_static(",
             "    model,",
             '    "model-int8.onnx",',
             "    Samples(),",
             f"    quant_format=QuantFormat.{'QDQ' if format == 'qdq' else 'QOperator'},",
-            f"    op_types_to_quantize={kinds!r},",
+            "    op_types_to_quantize=kinds,",
             f"    per_channel={per_channel},",
             f"    reduce_range={reduce_range},",
             f"    activation_type={_TYPES[activation_type]},",

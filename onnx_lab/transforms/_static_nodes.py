@@ -19,7 +19,7 @@ POSSIBLE = (*ALWAYS, *BETWEEN_CONVOLUTIONS, *"Mul Softmax Sigmoid Where Slice La
 
 #: These take the range of what they pass on, and need none of their own.
 _PASS_ON = frozenset("Reshape Flatten Squeeze Unsqueeze Transpose MaxPool Gather".split())
-_TRANSFORMER = frozenset("LayerNormalization SkipLayerNormalization MultiHeadAttention Attention".split())
+TRANSFORMER = frozenset("LayerNormalization SkipLayerNormalization MultiHeadAttention Attention".split())
 MAKERS = frozenset("MatMul Gemm Conv ConvTranspose".split())
 #: Their results stay float (QDQ): the sum or norm that follows is float anyway, and 8 bits there cost accuracy.
 FLOAT_OUT = ("MatMul", "Gemm")
@@ -39,7 +39,7 @@ def default_ops(model: ir.Model) -> tuple[str, ...]:
     False
     """
     kinds = {n.op_type for n in model.graph}
-    return ALWAYS + BETWEEN_CONVOLUTIONS if "Conv" in kinds and not kinds & _TRANSFORMER else ALWAYS
+    return ALWAYS + BETWEEN_CONVOLUTIONS if "Conv" in kinds and not kinds & TRANSFORMER else ALWAYS
 
 
 def output_nodes(model: ir.Model) -> list[ir.Node]:
