@@ -170,7 +170,7 @@ def best(
     feeds = None if isinstance(on, Task) else on
     if calibration is None and feeds is not None:
         calibration = feeds
-    found = shortlist(m, targets, calibrated=calibration is not None)
+    found = shortlist(m, targets, calibrated=calibration is not None, smallest=max_mb is not None)
     tell = progress or (lambda _: None)
     made, left_out = _made(m, found, calibration, tell)
     contestants: dict[str, Any] = {model.name: (model, pick.target) for pick, model in made}
@@ -197,11 +197,11 @@ def best(
 
 
 def _targets(given: str | Target | Sequence[str | Target]) -> list[Target]:
-    runs = doctor().targets
     if given == "auto":
-        return [Target(t) for t in runs]
+        return [Target(t) for t in doctor().targets]
     asked = [given] if isinstance(given, (str, Target)) else given
     targets = [Target.of(t) for t in asked]
+    runs = ("cpu",) if {t.provider for t in targets} == {"cpu"} else doctor().targets
     for t in targets:
         if t.provider not in runs:
             raise ProviderError(f"{t} does not run here", accepted=", ".join(runs), do="lab.doctor() says why")

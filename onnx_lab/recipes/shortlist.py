@@ -64,7 +64,7 @@ def kind_of(m: Model) -> str:
     return "convolutional" if m.header.operators.get("Conv", 0) > 1 else "other"
 
 
-def shortlist(m: Model, targets: Iterable[Target], *, calibrated: bool = False) -> list[Pick]:
+def shortlist(m: Model, targets: Iterable[Target], *, calibrated: bool = False, smallest: bool = False) -> list[Pick]:
     """The recipes to try, the file as it is first.
 
     Parameters
@@ -74,6 +74,8 @@ def shortlist(m: Model, targets: Iterable[Target], *, calibrated: bool = False) 
         Those that run here.
     calibrated : bool, default False
         Whether there is calibration data, which static quantization wants.
+    smallest : bool, default False
+        Whether a limit on the size asks for the smallest file, whatever its speed.
 
     Examples
     --------
@@ -87,6 +89,8 @@ def shortlist(m: Model, targets: Iterable[Target], *, calibrated: bool = False) 
         picks += [Pick(_named(m, "", target), (), target, "the file as it is")]
         if kind != "quantized":
             picks += _LISTS.get(target.provider, _compiled)(m, kind, target, calibrated)
+            if smallest and target.provider == "cpu":
+                picks.append(_four_bits(m, target))
     return picks
 
 
@@ -105,6 +109,13 @@ def _on_cpu(m: Model, kind: str, target: Target, calibrated: bool) -> list[Pick]
         static = ("quantize", {"method": "static"})
         picks.append(Pick(_named(m, "int8", target), (optimized, static), target, _STATIC, calibrated=True))
     return picks
+
+
+def _four_bits(m: Model, target: Target) -> Pick:
+    steps: Steps = (("optimize", {"target": "cpu"}), ("quantize", {"method": "int4"}))
+    return Pick(
+        _named(m, "int4", target), steps, target, "4-bit weights in blocks: the smallest file, seldom the fastest"
+    )
 
 
 def _on_openvino(m: Model, _kind: str, target: Target, calibrated: bool) -> list[Pick]:

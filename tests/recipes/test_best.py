@@ -61,6 +61,7 @@ def test_progress_names_what_is_made_then_measured(ranking: Ranking, events: lis
     assert events[len(making)]["kind"] == "start"
 
 
+@pytest.mark.slow
 def test_on_a_task_points_decide(m: lab.Model) -> None:
     x = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
     truth = lab.infer(m, {"x": x}).outputs["logits"].argmax(axis=1)
@@ -94,6 +95,8 @@ def test_kinds_and_lists(m: lab.Model) -> None:
     assert kind_of(m) == "other"
     assert kind_of(lab.quantize(m)) == "quantized"
     assert [p.name for p in shortlist(lab.quantize(m, name="q"), CPU)] == ["q"]
+    small = shortlist(m, CPU, smallest=True)[-1]
+    assert (small.name, small.steps[-1]) == ("tiny-int4", ("quantize", {"method": "int4"}))
     both = shortlist(m, [*CPU, lab.Target("cuda")])
     assert [p.name for p in both][-2:] == ["tiny-cuda", "tiny-fp16-cuda"]
     assert [t.provider for t in (p.target for p in both)] == ["cpu"] * 3 + ["cuda"] * 2
