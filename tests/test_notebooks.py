@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from onnx_lab.jupyter import tour
+from onnx_lab.runtime.client import close_sessions
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9]*.ipynb"))
@@ -74,6 +75,7 @@ def test_runs_from_the_top_without_noise(path: Path, tmp_path: Path, monkeypatch
     copy = tmp_path / path.name
     copy.write_bytes(path.read_bytes())
     out = tmp_path / f"executed-{path.name}"
+    close_sessions()  # of other tests: only the notebook's processes count
     with PeakMemory() as peak:
         assert tour.run(copy, out, timeout_s=600, quiet=True)
     print(f"{path.stem}: peak {peak.bytes / 1e6:.0f} MB")
