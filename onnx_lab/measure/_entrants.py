@@ -51,7 +51,7 @@ class Contestant:
     def entrant(self, feeds: tuple[Feeds, ...], threads: int) -> Entrant:
         """What the rounds need to know."""
         if self.target is None:
-            return Entrant(self.name, self.on, lambda: self._open_torch(threads), feeds)
+            return Entrant(self.name, self.on, lambda: self._open_torch(threads), feeds, sent=True)
         target = replace(self.target, threads=threads)
         return Entrant(self.name, self.on, lambda: Worker.for_model(self.what, target), feeds)
 

@@ -92,7 +92,7 @@ class Rounds:
         start = self._clock()
         with contextlib.ExitStack() as stack:
             live: list[Live | None] = [None] * len(self._entrants)
-            for i in self._shuffled(range(len(self._entrants))):
+            for i in sorted(self._shuffled(range(len(self._entrants))), key=lambda i: not self._entrants[i].sent):
                 live[i] = stack.enter_context(contextlib.closing(self._entrants[i].open()))
             ready = [w for w in live if w is not None]
             self._opening = self._clock() - start

@@ -24,7 +24,8 @@ class Live(Protocol):
 class Entrant:
     """A contestant before it runs: how to open it, and its feeds per shape.
 
-    `extra_share` slows each of its runs by this share, for testing the benchmark itself.
+    `extra_share` slows each of its runs by this share, for testing the benchmark itself. `sent` says that it travels
+    through the pipe, for which both ends hold it twice: such a one is opened before all others.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Entrant:
     open: Callable[[], Live]
     feeds: tuple[Feeds, ...]
     extra_share: float = 0.0
+    sent: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from onnx_lab._memory import give_memory_back
 from onnx_lab.errors import BadInput
 from onnx_lab.measure import _entrants
 from onnx_lab.measure._benchmark import Account, Benchmark, Row, make_rows
@@ -111,7 +112,8 @@ def bench(
     entrants = [c.entrant(f, count) for c, f in zip(found, columns, strict=True)]
     events = _Events(progress, found, shapes, reference, budget_s)
     with measuring(events.waiting) as waited:
-        close_sessions()  # idle ones hold memory, which the contestants may need
+        close_sessions()  # idle ones hold memory, which the contestants may need, as does what is free in this process
+        give_memory_back()
         events.start()
         taken = Rounds(entrants, budget_s=budget_s, seed=seed, on_round=events.round).run()
     return _finish(taken, found, shapes, reference, count, budget_s, waited, events)

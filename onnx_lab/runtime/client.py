@@ -19,13 +19,13 @@ from onnx_lab.runtime.target import Target
 __all__ = ["Block", "Worker", "ask_once", "close_sessions", "engine_facts", "session"]
 
 #: Live workers that `session` keeps.
-POOL_SIZE = 3
+POOL_SIZE = 2
 
 _pool: Pool[Worker] = Pool(POOL_SIZE)
 
 
 def session(m: Model, target: Target | str | None = None) -> Worker:
-    """A live worker for `m` on `target`, opened once and kept: the last three stay open until Python ends.
+    """A live worker for `m` on `target`, opened once and kept: the last two stay open until Python ends.
 
     Do not close it; use `Worker.for_model` for a process of your own.
 
