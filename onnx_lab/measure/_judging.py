@@ -87,7 +87,7 @@ class Judge:
     def worth(self, c: Candidate) -> dict[str, float | None]:
         """Accuracy, points lost, share of changed answers, cosine: what the answers of a candidate are worth."""
         if self.task is not None and self.theirs is not None:
-            same = c.model == self.base and c.target is None
+            same = c.model == self.base and str(Target.of(c.target)) == self.theirs.target
             mine = self.theirs if same else accuracy(c.model, self.task, target=c.target)
             changed = float((mine.predictions != self.theirs.predictions).mean())
             lost = (self.theirs.value - mine.value) * 100

@@ -1,7 +1,7 @@
 """why: what makes one file faster or slower than another, in words with numbers.
 
-Both are profiled in turns on the same feeds. The sentences come from those profiles: which kind of work takes the time,
-how many products a second each kind reaches, and what was added that the other does not have.
+Both are profiled on the same feeds, one after the other. The sentences come from those profiles: which kind of work
+takes the time, how many products a second each kind reaches, and what was added that the other does not have.
 """
 
 from __future__ import annotations

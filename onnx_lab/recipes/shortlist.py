@@ -54,9 +54,8 @@ def kind_of(m: Model) -> str:
     >>> kind_of(lab.samples.tiny()), kind_of(lab.quantize(lab.samples.tiny()))
     ('other', 'quantized')
     """
-    if any(word in m.header.weights for word in ("int8", "uint8", "int4", "uint4")) and m.header.weights.get(
-        "float32", 0
-    ) < sum(m.header.weights.get(w, 0) for w in ("int8", "uint8", "int4", "uint4")):
+    weights = m.header.weights
+    if weights.get("float32", 0) < sum(weights.get(w, 0) for w in ("int8", "uint8", "int4", "uint4")):
         return "quantized"
     graph = m.to_ir().graph
     if open_blocks(graph) or fused_blocks(graph):
