@@ -7,6 +7,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
+# Two workers, whatever the machine: each holds PyTorch, Keras, ... in memory; files stay whole for their fixtures.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -32,10 +34,10 @@ tour: $(READY)
 	@$(BIN)/python -m onnx_lab.jupyter.tour notebooks/01_bert.ipynb --out artifacts/01_bert.ipynb
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 quick: $(READY)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+#: Helper modules, which looking for doctests would import: Paddle alone takes seconds.
+collect_ignore = ["exporters/nets.py", "exporters/paddle_nets.py"]
+
 # Keras looks for TensorFlow when it saves, also on the torch backend; beside PyTorch and Paddle in one process it can
 # abort all tests. Those of its exporter run it in processes of their own, as the lab does.
 sys.modules["tensorflow"] = None  # type: ignore[assignment]

@@ -9,7 +9,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
 import pytest
 
@@ -24,6 +23,14 @@ LIMIT_MEMORY_BYTES = 1_500_000_000
 #: Private memory of a process that has imported the CPU build of PyTorch (2.13.0), and of one that imports it here.
 TORCH_CPU_BYTES = 150_000_000
 _PRIVATE_BYTES_OF_TORCH = "import torch, psutil; m = psutil.Process().memory_info(); print(m.rss - m.shared)"
+
+
+def read(path: Path) -> Any:
+    import nbformat  # here, because it takes seconds that the quick tests of other files need not pay
+
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    return book
 
 
 def outputs(book: Any) -> list[Any]:
@@ -80,7 +87,7 @@ def test_runs_from_the_top_without_noise(path: Path, tmp_path: Path, monkeypatch
         assert tour.run(copy, out, timeout_s=600, quiet=True)
     print(f"{path.stem}: peak {peak.bytes / 1e6:.0f} MB")
     assert peak.bytes < LIMIT_MEMORY_BYTES
-    book = nbformat.read(out, as_version=4)
+    book = read(out)
     assert not [o for o in outputs(book) if o.output_type == "error"]
     noise = [o.text for o in outputs(book) if o.output_type == "stream" and o.name == "stderr"]
     assert not noise, noise
@@ -90,8 +97,7 @@ def test_runs_from_the_top_without_noise(path: Path, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_is_saved_with_outputs_that_need_no_kernel(path: Path) -> None:
-    book = nbformat.read(path, as_version=4)
-    nbformat.validate(book)
+    book = read(path)
     assert path.stat().st_size < LIMIT_BYTES
     assert "widgets" not in book.metadata
     assert all(c.execution_count for c in book.cells if c.cell_type == "code"), "saved without having been run"
@@ -105,7 +111,7 @@ def test_is_saved_with_outputs_that_need_no_kernel(path: Path) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_has_a_summary_for_the_tour_and_names_no_machine_path(path: Path) -> None:
-    book = nbformat.read(path, as_version=4)
+    book = read(path)
     assert "ms" in tour.summary(book)
     text = path.read_text()
     assert "/home/" not in text

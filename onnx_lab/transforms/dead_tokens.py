@@ -74,7 +74,9 @@ def drop_dead_tokens(model: ir.Model) -> int:
 
 
 def why_not(model: ir.Model) -> str:
-    """Why nothing was narrowed, in words."""
+    """Why nothing was narrowed, in words; empty where there are no tokens (no product over three axes)."""
+    if all(len(dims(n.inputs[0]) or [1, 1, 1]) != 3 for n in model.graph if n.op_type in _PRODUCTS):
+        return ""
     readers = [n for n in model.graph if _reads(n) is not None]
     if (opset := model.opset_imports.get("", 0)) < _OPSET:
         return f"opset {opset} computes Softmax and Split in another way; it takes {_OPSET} or newer"

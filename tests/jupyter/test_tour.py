@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from onnx_lab.jupyter import tour
 
 
 def notebook(folder: Path, *sources: tuple[str, list[str]]) -> Path:
+    import nbformat  # here and below: it takes seconds, which the quick tests need not pay
+
     book = nbformat.v4.new_notebook()
     book.cells.append(nbformat.v4.new_markdown_cell("# One\ntext"))
     book.cells += [nbformat.v4.new_code_cell(s, metadata={"tags": tags}) for s, tags in sources]
@@ -21,6 +22,8 @@ def notebook(folder: Path, *sources: tuple[str, list[str]]) -> Path:
 
 @pytest.mark.slow
 def test_the_summary_is_printed_and_the_copy_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import nbformat
+
     source = notebook(tmp_path, ("x = 6", []), ("x * 7", ["summary"]))
     assert tour.run(source, tmp_path / "out" / "done.ipynb")
     printed = capsys.readouterr().out
@@ -33,6 +36,8 @@ def test_the_summary_is_printed_and_the_copy_left(tmp_path: Path, capsys: pytest
 
 @pytest.mark.slow
 def test_a_failing_cell_fails_the_tour_and_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import nbformat
+
     source = notebook(tmp_path, ("1 / 0", []), ("'not reached'", ["summary"]))
     assert not tour.run(source, tmp_path / "done.ipynb", quiet=True)
     assert "ZeroDivisionError" in capsys.readouterr().err

@@ -81,6 +81,7 @@ def test_a_target_that_does_not_run_is_refused(m: lab.Model) -> None:
         lab.best(m, target=[])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_made_is_left_out_with_the_reason(m: lab.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def quantize(*_: Any, **__: Any) -> lab.Model:
         raise lab.errors.TransformError("no weights of that kind")

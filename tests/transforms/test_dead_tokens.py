@@ -163,3 +163,7 @@ def test_why_it_is_left_out(tmp_path: Path, end: list[Any], outputs: list[str], 
     assert any("left out: dead_tokens (" in s for s in notes["say"])
     x = {"x": np.random.default_rng(1).normal(size=(3, 5, 8)).astype(np.float32)}
     np.testing.assert_allclose(run(fast, x), run(m, x), atol=1e-6)
+
+
+def test_a_network_without_tokens_is_told_nothing() -> None:
+    assert "dead_tokens" not in lab.optimize(lab.samples.tiny()).lineage[-1].notes["left"]

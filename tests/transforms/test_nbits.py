@@ -76,6 +76,7 @@ def test_gptq_changes_products_less_than_rounding() -> None:
         assert np.abs(x @ (by_data - weight)).mean() < 0.6 * np.abs(x @ (plain - weight)).mean()
 
 
+@pytest.mark.slow
 def test_second_moments_a_few_at_a_time(bert: Model, feeds: Feeds) -> None:
     graph = bert.to_ir()
     products = [n for n in graph.graph if n.op_type == "MatMul" and n.inputs[1].is_initializer()]
