@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a script that starts the tests in the background does that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Helper modules, which looking for doctests would import: Paddle alone takes seconds.
 collect_ignore = ["exporters/nets.py", "exporters/paddle_nets.py"]
