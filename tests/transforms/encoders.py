@@ -9,8 +9,8 @@ import numpy as np
 
 from onnx_lab.model import Model
 
-BERT_FORMS = ["dynamo-sdpa", "torchscript-eager", "torchscript-sdpa"]
-SLOW_FORMS = ["dynamo-eager", "dynamo23-sdpa"]
+BERT_FORMS = ["dynamo-sdpa", "torchscript-eager"]
+SLOW_FORMS = ["torchscript-sdpa", "dynamo-eager", "dynamo23-sdpa"]
 
 
 def run(m: Model, feeds: dict[str, np.ndarray]) -> np.ndarray:

@@ -16,8 +16,8 @@ from onnx_lab.errors import BadInput
 from onnx_lab.model import Model
 
 Exported = Callable[[str, str], Model]
-FORMS = [*[("bert", f) for f in BERT_FORMS], ("vit", "torchscript-eager")]
-MORE = [("bert", f) for f in SLOW_FORMS] + [
+FORMS = [("bert", f) for f in BERT_FORMS]
+MORE = [*(("bert", f) for f in SLOW_FORMS), ("vit", "torchscript-eager")] + [
     (kind, form) for kind in ("distilbert", "vit") for form in ("dynamo-sdpa", "torchscript-sdpa")
 ]
 ALL = [*FORMS, *(pytest.param(*m, marks=pytest.mark.slow) for m in MORE)]
