@@ -62,11 +62,12 @@ def body(m: Model, options: Options, data: Dataset, identity: Identity, prepare:
     kinds = [k for k in options.op_types or nodes.default_ops(before) if k not in options.exclude_ops]
     excluded += [n.name or "" for n in (*output, *activations)]
     _nothing_to_do(m, before, kinds, excluded, output)
-    tensors = nodes.around(before, kinds, excluded, float_out=options.format == "qdq")
+    floats = nodes.float_out(before) if options.format == "qdq" else ()
+    tensors = nodes.around(before, kinds, excluded, floats)
     cap_bytes = int(options.cap_mb * 1e6)
     method, percentile = options.calibration, options.percentile
     found = calibrate(before, tensors, data, method=method, percentile=percentile, cap_bytes=cap_bytes)
-    proto = _quantized(before, found, kinds, excluded, options)
+    proto = _quantized(before, found, kinds, excluded, floats, options)
     after = ir.from_proto(proto)
     after.graph.sort()  # what is new was put at the end
     carry_metadata(before, after)
@@ -116,7 +117,12 @@ def _nothing_to_do(m: Model, model: ir.Model, kinds: list[str], excluded: list[s
 
 
 def _quantized(
-    before: ir.Model, found: Ranges, kinds: list[str], excluded: list[str], options: Options
+    before: ir.Model,
+    found: Ranges,
+    kinds: list[str],
+    excluded: list[str],
+    floats: tuple[str, ...],
+    options: Options,
 ) -> onnx.ModelProto:
     import numpy as np
     import onnx_ir as ir
@@ -135,7 +141,7 @@ def _quantized(
         try:
             proto = update_opset_version(proto, _type(options.weight_type), _type(options.activation_type))
             ranges = TensorsData(CalibrationMethod.MinMax, bounds)
-            done: onnx.ModelProto = _quantizer(proto, ranges, kinds, excluded, options).quantize_model()
+            done: onnx.ModelProto = _quantizer(proto, ranges, kinds, excluded, floats, options).quantize_model()
         except Exception as e:
             raise TransformError(
                 f"quantize: onnxruntime's quantizer gave up: {type(e).__name__}: {e}",
@@ -145,7 +151,14 @@ def _quantized(
     return done
 
 
-def _quantizer(proto: onnx.ModelProto, ranges: Any, kinds: list[str], excluded: list[str], options: Options) -> Any:
+def _quantizer(
+    proto: onnx.ModelProto,
+    ranges: Any,
+    kinds: list[str],
+    excluded: list[str],
+    floats: tuple[str, ...],
+    options: Options,
+) -> Any:
     """onnxruntime's quantizer for the format, as its quantize_static would set it up."""
     from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -156,7 +169,7 @@ def _quantizer(proto: onnx.ModelProto, ranges: Any, kinds: list[str], excluded: 
     extra = {
         "ActivationSymmetric": options.symmetric,
         "DefaultTensorType": _FLOAT32,
-        "OpTypesToExcludeOutputQuantization": list(nodes.FLOAT_OUT),
+        "OpTypesToExcludeOutputQuantization": list(floats),
     }
     if options.format == "qdq":
         return QDQQuantizer(proto, options.per_channel, options.reduce_range, *common, extra)

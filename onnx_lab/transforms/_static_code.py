@@ -53,8 +53,13 @@ while ahead:
         ahead += flowing\
 """
 
-_MORE = """\
+_FLOATS = """\
 present = {{node.op_type for node in model.graph.node}}
+# products whose results stay float; not in front of a Relu, or their weights are unpacked at each run
+float_out = {products} if present & set({transformer}) else [] if "Conv" in present else ["MatMul"]\
+"""
+
+_MORE = """\
 if "Conv" in present and not present & set({transformer}):
     kinds += {more}\
 """
@@ -84,13 +89,13 @@ def plain_code(
     makers, behind = sorted(nodes.MAKERS), sorted(nodes.MAKERS | nodes.BEHIND)
     output = [] if quantize_output else [_OUTPUT.format(kinds=behind, makers=makers)]
     extra: dict[str, object] = {"ActivationSymmetric": symmetric, "DefaultTensorType": 1}
-    extra |= {"OpTypesToExcludeOutputQuantization": list(nodes.FLOAT_OUT)}
     extra |= {"CalibPercentile": percentile} if calibration == "percentile" else {}
     return "\n".join(
         [
             _READER,
             *output,
             f"kinds = {kinds!r}",
+            _FLOATS.format(transformer=sorted(nodes.TRANSFORMER), products=list(nodes.FLOAT_OUT)),
             *([_MORE.format(transformer=sorted(nodes.TRANSFORMER), more=more)] if more else []),
             "quantize_static(",
             "    model,",
@@ -104,7 +109,7 @@ def plain_code(
             f"    weight_type={_TYPES[weight_type]},",
             f"    nodes_to_exclude=[*in_float, *{list(exclude_nodes)!r}],",
             f"    calibrate_method=CalibrationMethod.{_METHODS[calibration]},",
-            f"    extra_options={extra!r},",
+            f"    extra_options={{**{extra!r}, 'OpTypesToExcludeOutputQuantization': float_out}},",
             ")",
         ]
     )

@@ -234,6 +234,41 @@ def test_its_plain_code_makes_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     assert made.header.operators["MatMul"] == 1
 
 
+def test_dense_layers_behind_convolutions_pass_8_bits_on(tmp_path: Path) -> None:
+    # in float a session joins Gemm and Relu, and unpacks the weights at each run
+    weights = {"w": (2, 3, 3, 3), "w1": (72, 16), "b1": (16,), "w2": (16, 16), "b2": (16,), "w3": (16, 4), "b3": (4,)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv", pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["c"], ["r"], "relu"),
+        helper.make_node("Flatten", ["r"], ["f"], "flat"),
+        *(
+            node
+            for i, before in enumerate(["f", "r1"], start=1)
+            for node in (
+                helper.make_node("Gemm", [before, f"w{i}", f"b{i}"], [f"g{i}"], f"dense{i}"),
+                helper.make_node("Relu", [f"g{i}"], [f"r{i}"], f"relu{i}"),
+            )
+        ),
+        helper.make_node("Gemm", ["r2", "w3", "b3"], ["y"], "scores"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dense",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 12, 12])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [numpy_helper.from_array((RNG.normal(size=v) / 4).astype(np.float32), k) for k, v in weights.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), tmp_path / "d.onnx")
+    m = lab.load(tmp_path / "d.onnx")
+    small = lab.quantize(m, method="static", data=PICTURES)
+    assert "Relu" not in small.header.operators
+    readers = {
+        n.name: {c.op_type for c in n.outputs[0].consumers()} for n in small.to_ir().graph if n.op_type == "Gemm"
+    }
+    assert readers == {"dense1": {"QuantizeLinear"}, "dense2": {"QuantizeLinear"}, "scores": set()}
+    assert cosine(answers(small, PICTURES), answers(m, PICTURES)) > 0.99
+
+
 @pytest.mark.slow
 def test_vgg16_keeps_its_answers() -> None:
     net = lab.samples.vgg16(offline=True)
