@@ -50,6 +50,8 @@ class Ranking(Result):
         Name -> what its profile says next to that of the file as it is; empty where there is none.
     left_out : tuple of (name, reason)
         What could not be made or run, and what was missing for it.
+    models : dict of str to (Model, Target)
+        Name -> the file and where it ran: the runner-up is one look away.
     """
 
     verdict: Verdict
@@ -57,6 +59,7 @@ class Ranking(Result):
     reasons: dict[str, str]
     whys: dict[str, tuple[str, ...]]
     left_out: tuple[tuple[str, str], ...]
+    models: dict[str, tuple[Model, Target]]
     machine: Machine
 
     def __bool__(self) -> bool:
@@ -110,6 +113,7 @@ def best(
     calibration: Dataset | None = None,
     batch: int = 1,
     seq: int = 128,
+    padding: bool = True,
     against: Any = None,
     max_points_lost: float = 1.0,
     min_cosine: float = MIN_COSINE,
@@ -134,6 +138,8 @@ def best(
         Feeds for static quantization; with a Task, samples that it does not ask about.
     batch, seq : int
         The shape that is timed. Default 1 and 128.
+    padding : bool, default True
+        False states that no text is ever padded: files then have no mask, and are right for such inputs only.
     against : torch.nn.Module or Model, optional
         What the ratios refer to. Default: `m` on the first target.
     max_points_lost, min_cosine, max_ms, max_mb : float
@@ -170,7 +176,7 @@ def best(
     feeds = None if isinstance(on, Task) else on
     if calibration is None and feeds is not None:
         calibration = feeds
-    found = shortlist(m, targets, calibrated=calibration is not None, smallest=max_mb is not None)
+    found = shortlist(m, targets, calibrated=calibration is not None, smallest=max_mb is not None, padding=padding)
     tell = progress or (lambda _: None)
     made, left_out = _made(m, found, calibration, tell)
     contestants: dict[str, Any] = {model.name: (model, pick.target) for pick, model in made}
@@ -193,7 +199,8 @@ def best(
     reasons = {model.name: pick.why for pick, model in made}
     missing = not_listed(m, targets, calibrated=calibration is not None)
     whys = _whys(made, model_feeds(m, batch=batch, seq=seq), tell) if explain else {}
-    return Ranking(judged, speed, reasons, whys, (*left_out, *missing), judged.machine)
+    models = {model.name: (model, pick.target) for pick, model in made}
+    return Ranking(judged, speed, reasons, whys, (*left_out, *missing), models, judged.machine)
 
 
 def _targets(given: str | Target | Sequence[str | Target]) -> list[Target]:

@@ -7,7 +7,7 @@ run over the data and a share of the benchmark's time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onnx_lab._blocks import fused_blocks, open_blocks
@@ -19,6 +19,9 @@ Steps = tuple[tuple[str, dict[str, Any]], ...]
 _FUSED = "one node for each attention block, one product for Q, K and V"
 _CPU_INT8 = "8-bit products with one scale for each channel; activations are scaled at each run"
 _STATIC = "convolutions in 8 bits, with ranges from the calibration data"
+_SYMMETRIC = "products with weights in signed 8 bits, smoothed; the plugin compiles them, the rest stays as it is"
+#: Only products with weights, and no zero point: its kernels spend a quarter of their time on one.
+_SYMMETRIC_OPTIONS = {"activation_type": "int8", "symmetric": True, "op_types": ["MatMul", "Gemm"]}
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ def kind_of(m: Model) -> str:
     return "convolutional" if m.header.operators.get("Conv", 0) > 1 else "other"
 
 
-def shortlist(m: Model, targets: Iterable[Target], *, calibrated: bool = False, smallest: bool = False) -> list[Pick]:
+def shortlist(
+    m: Model, targets: Iterable[Target], *, calibrated: bool = False, smallest: bool = False, padding: bool = True
+) -> list[Pick]:
     """The recipes to try, the file as it is first.
 
     Parameters
@@ -75,6 +80,8 @@ def shortlist(m: Model, targets: Iterable[Target], *, calibrated: bool = False, 
         Whether there is calibration data, which static quantization wants.
     smallest : bool, default False
         Whether a limit on the size asks for the smallest file, whatever its speed.
+    padding : bool, default True
+        False: no text is ever padded, so a transformer needs no mask.
 
     Examples
     --------
@@ -90,7 +97,12 @@ def shortlist(m: Model, targets: Iterable[Target], *, calibrated: bool = False, 
             picks += _LISTS.get(target.provider, _compiled)(m, kind, target, calibrated)
             if smallest and target.provider == "cpu":
                 picks.append(_four_bits(m, target))
-    return picks
+    return picks if padding or kind != "transformer" else [_without_padding(p) for p in picks]
+
+
+def _without_padding(pick: Pick) -> Pick:
+    steps = tuple((v, {**o, "padding": False} if v == "optimize" else o) for v, o in pick.steps)
+    return replace(pick, steps=steps, why=f"{pick.why}; no mask: inputs are never padded") if pick.steps else pick
 
 
 def _named(m: Model, suffix: str, target: Target) -> str:
@@ -117,13 +129,14 @@ def _four_bits(m: Model, target: Target) -> Pick:
     )
 
 
-def _on_openvino(m: Model, _kind: str, target: Target, calibrated: bool) -> list[Pick]:
+def _on_openvino(m: Model, kind: str, target: Target, calibrated: bool) -> list[Pick]:
     optimized = ("optimize", {"target": "openvino"})
     said = "ONNX's own operators only: the plugin compiles the graph itself"
     picks = [Pick(_named(m, "optimized", target), (optimized,), target, said)]
     if calibrated:
-        static = ("quantize", {"method": "static"})
-        why = "8-bit products with ranges from the calibration data, which the plugin compiles"
+        transformer = kind == "transformer"
+        static = ("quantize", {"method": "static", **(_SYMMETRIC_OPTIONS if transformer else {})})
+        why = _SYMMETRIC if transformer else f"{_STATIC}, which the plugin compiles"
         picks.append(Pick(_named(m, "int8", target), (optimized, static), target, why, calibrated=True))
     return picks
 
@@ -133,12 +146,26 @@ def _on_gpu(m: Model, _kind: str, target: Target, _calibrated: bool) -> list[Pic
     return [Pick(_named(m, "fp16", target), steps, target, "half the bytes, and the GPU's float16 units")]
 
 
+def _on_tensorrt(m: Model, _kind: str, target: Target, calibrated: bool) -> list[Pick]:
+    optimized = ("optimize", {"target": "tensorrt"})
+    half = replace(target, options={"trt_fp16_enable": "1", **target.options})
+    why = "a float32 file, of which TensorRT computes in float16 what is faster so"
+    picks = [Pick(_named(m, "fp16", target), (optimized,), half, why)]
+    if calibrated:
+        symmetric = {**_SYMMETRIC_OPTIONS, "op_types": ["MatMul", "Gemm", "Conv"]}
+        int8 = replace(half, options={"trt_int8_enable": "1", **half.options})
+        steps: Steps = (optimized, ("quantize", {"method": "static", **symmetric}))
+        why = "8 bits where the file has Q and DQ pairs (symmetric, as TensorRT wants them), float16 elsewhere"
+        picks.append(Pick(_named(m, "int8", target), steps, int8, why, calibrated=True))
+    return picks
+
+
 def _compiled(m: Model, _kind: str, target: Target, _calibrated: bool) -> list[Pick]:
     steps: Steps = (("optimize", {"target": target.provider}),)
     return [Pick(_named(m, "optimized", target), steps, target, "ONNX's own operators only")]
 
 
-_LISTS = {"cpu": _on_cpu, "openvino": _on_openvino, "cuda": _on_gpu, "tensorrt": _on_gpu}
+_LISTS = {"cpu": _on_cpu, "openvino": _on_openvino, "cuda": _on_gpu, "tensorrt": _on_tensorrt}
 
 
 def not_listed(m: Model, targets: Sequence[Target], *, calibrated: bool) -> list[tuple[str, str]]:
@@ -146,5 +173,5 @@ def not_listed(m: Model, targets: Sequence[Target], *, calibrated: bool) -> list
     kind = kind_of(m)
     if calibrated or kind in ("quantized", "other"):
         return []
-    wanting = [t for t in targets if t.provider == "openvino" or (t.provider == "cpu" and kind == "convolutional")]
+    wanting = [t for t in targets if t.provider in ("openvino", "tensorrt") or (t.provider == "cpu" and kind == "convolutional")]
     return [(_named(m, "int8", t), "no calibration data: give some with calibration=") for t in wanting]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab._quiet import quiet
@@ -19,8 +20,10 @@ from onnx_lab.transforms._carry import carry_metadata
 from onnx_lab.transforms._dataset import Identity, identify
 from onnx_lab.transforms._method import Method, Prepared
 from onnx_lab.transforms._select import select_nodes
+from onnx_lab.transforms._smooth import largest, sites, smooth
 from onnx_lab.transforms._static_code import plain_code
 from onnx_lab.transforms._static_options import Options
+from onnx_lab.transforms._strength import choose
 from onnx_lab.transforms.unfuse import fold_weights, split_attention
 
 if TYPE_CHECKING:
@@ -31,9 +34,6 @@ if TYPE_CHECKING:
 
 _FLOAT32 = 1  # TensorProto.FLOAT
 
-#: Changes the tidied graph in place before it is calibrated, and returns sentences: where smoothing steps in.
-Prepare = Callable[["ir.Model", "Dataset"], list[str]]
-
 
 def prepare(m: Model, given: Mapping[str, Any], data: Dataset | None) -> Prepared:
     """Check the options and go through the data once; see `Method.prepare`."""
@@ -43,43 +43,69 @@ def prepare(m: Model, given: Mapping[str, Any], data: Dataset | None) -> Prepare
     return options.lineage(identity), lambda: body(m, options, data, identity)
 
 
-def body(m: Model, options: Options, data: Dataset, identity: Identity, prepare: Prepare | None = None) -> Made:
-    """Tidy, calibrate, quantize.
-
-    Parameters
-    ----------
-    prepare : callable, optional
-        Called with the tidied graph and the data, before calibration.
-    """
+def body(m: Model, options: Options, data: Dataset, identity: Identity) -> Made:
+    """Tidy, smooth, calibrate, quantize."""
     import onnx_ir as ir
+
+    strength, tried = options.strength, {}
+    if strength is None:
+        strength = 0.0
+        if nodes.is_transformer(m.to_ir()):
+            strength, tried = choose(m, data, lambda a, few: _quantize(m, options, few, a).after)
+    made = _quantize(m, options, data, strength)
+    after, proto_bytes = made.after, made.proto_bytes
+    done = quantized(after)
+    size_bytes = sum(v.const_value.nbytes for v in after.graph.initializers.values() if v.const_value is not None)
+    if size_bytes < EXTERNAL_ABOVE_BYTES:
+        size_bytes = proto_bytes
+    say = _say(options, identity, made.found, done)
+    say += _smoothed(strength, tried, *made.smoothed)
+    say += _stayed(made.output, made.activations)
+    say += [f"{megabytes(m.size_bytes)} → {megabytes(size_bytes)} ({size_bytes / m.size_bytes:.2f})"]
+    hints = int8.hints(m, after)
+    notes = {"quantized": dict(done), "smooth": strength, "say": say}
+    return Made(after, notes, {SESSION_KEY: json.dumps(hints)} if hints else {})
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A quantized graph and what is told of it; `output` and `activations` stayed float."""
+
+    after: ir.Model
+    proto_bytes: int
+    found: Ranges
+    smoothed: tuple[int, int]
+    output: list[ir.Node]
+    activations: list[ir.Node]
+
+
+def _quantize(m: Model, options: Options, data: Dataset, strength: float) -> _Result:
+    import onnx_ir as ir
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
 
     before = m.to_ir()
     ir.external_data.load_to_model(before)  # the quantizer gets a proto, which knows no folder
     excluded = _tidy(before, options.exclude_nodes)
-    say = prepare(before, data) if prepare is not None else []
     output = [] if options.quantize_output else nodes.output_nodes(before)
     activations = [n for n in nodes.products_of_activations(before) if n not in output]
     kinds = [k for k in options.op_types or nodes.default_ops(before) if k not in options.exclude_ops]
     excluded += [n.name or "" for n in (*output, *activations)]
     _nothing_to_do(m, before, kinds, excluded, output)
+    cap_bytes = int(options.cap_mb * 1e6)
+    smoothed = (0, 0)
+    if strength:
+        where = sites(before, kinds, excluded)
+        smoothed = smooth(before, where, largest(before, where, data, cap_bytes), strength)
+        RemoveUnusedNodesPass()(before)  # the weights as they were
     floats = nodes.float_out(before) if options.format == "qdq" else ()
     tensors = nodes.around(before, kinds, excluded, floats)
-    cap_bytes = int(options.cap_mb * 1e6)
     method, percentile = options.calibration, options.percentile
     found = calibrate(before, tensors, data, method=method, percentile=percentile, cap_bytes=cap_bytes)
     proto = _quantized(before, found, kinds, excluded, floats, options)
     after = ir.from_proto(proto)
     after.graph.sort()  # what is new was put at the end
     carry_metadata(before, after)
-    done = quantized(after)
-    size_bytes = sum(v.const_value.nbytes for v in after.graph.initializers.values() if v.const_value is not None)
-    if size_bytes < EXTERNAL_ABOVE_BYTES:
-        size_bytes = proto.ByteSize()
-    say += _say(options, identity, found, done)
-    say += _stayed([n for n in output if n.op_type in (*kinds, "Softmax")], activations)
-    say += [f"{megabytes(m.size_bytes)} → {megabytes(size_bytes)} ({size_bytes / m.size_bytes:.2f})"]
-    hints = int8.hints(m, after)
-    return Made(after, {"quantized": dict(done), "say": say}, {SESSION_KEY: json.dumps(hints)} if hints else {})
+    return _Result(after, proto.ByteSize(), found, smoothed, output, activations)
 
 
 def _tidy(model: ir.Model, exclude: tuple[str, ...]) -> list[str]:
@@ -223,6 +249,17 @@ def _say(options: Options, identity: Identity, found: Ranges, done: Counter[str]
     ]
 
 
+def _smoothed(strength: float, tried: Mapping[float, float], folded: int, added: int) -> list[str]:
+    if not tried and not strength:
+        return []
+    trial = ", ".join(f"{a or 'none'} {c:.4f}" for a, c in tried.items())
+    why = f" (cosine on a few batches: {trial})" if tried else ""
+    if not strength:
+        return [f"not smoothed{why}"]
+    where = [f"{folded} in a norm"] * bool(folded) + [f"{added} by a Mul"] * bool(added)
+    return [f"smoothed with strength {strength:g}{why}: {', '.join(where) or 'nowhere'}"]
+
+
 def _stayed(output: list[ir.Node], activations: list[ir.Node]) -> list[str]:
     say = []
     if output:
@@ -236,7 +273,7 @@ def _stayed(output: list[ir.Node], activations: list[ir.Node]) -> list[str]:
 STATIC = Method(
     takes=frozenset(
         "calibration percentile format per_channel symmetric activation_type weight_type reduce_range op_types "
-        "exclude_ops exclude_nodes quantize_output cap_mb".split()
+        "exclude_ops exclude_nodes quantize_output cap_mb smooth".split()
     ),
     prepare=prepare,
     plain_code=plain_code,

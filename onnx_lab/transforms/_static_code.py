@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from onnx_lab.transforms import _static_nodes as nodes
+from onnx_lab.transforms._smooth_code import smooth_code
 
 _METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile", "distribution": "Distribution"}
 _TYPES = {"int8": "QuantType.QInt8", "uint8": "QuantType.QUInt8"}
@@ -79,6 +80,7 @@ def plain_code(
     exclude_ops: Iterable[str] = (),
     exclude_nodes: Iterable[str] = (),
     quantize_output: bool = False,
+    smooth: float | str = "auto",
     cap_mb: float = 0,
 ) -> str:
     """``model.onnx`` and ``calibration.npz`` in, ``model-int8.onnx`` out, with onnxruntime alone."""
@@ -96,6 +98,7 @@ def plain_code(
             *output,
             f"kinds = {kinds!r}",
             _FLOATS.format(transformer=sorted(nodes.TRANSFORMER), products=list(nodes.FLOAT_OUT)),
+            *smooth_code(smooth, kinds),
             *([_MORE.format(transformer=sorted(nodes.TRANSFORMER), more=more)] if more else []),
             "quantize_static(",
             "    model,",

@@ -61,6 +61,12 @@ def float_out(model: ir.Model) -> tuple[str, ...]:
     return () if "Conv" in kinds else ("MatMul",)
 
 
+def is_transformer(model: ir.Model) -> bool:
+    """Whether there are norms between products: what smoothing is for."""
+    kinds = {n.op_type for n in model.graph}
+    return bool(kinds & TRANSFORMER and kinds & {"MatMul", "Gemm", "Attention"})
+
+
 def output_nodes(model: ir.Model) -> list[ir.Node]:
     """The nodes that make the model's outputs: back from each to the product behind its scores, that included.
 

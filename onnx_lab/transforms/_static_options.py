@@ -12,6 +12,7 @@ from onnx_lab.transforms import _static_nodes as nodes
 from onnx_lab.transforms._calibration import METHODS
 from onnx_lab.transforms._dataset import Identity
 from onnx_lab.transforms._options import names, one_of
+from onnx_lab.transforms._strength import checked
 
 _8BIT = ("int8", "uint8")
 _FORMATS = ("qdq", "qoperator")
@@ -35,6 +36,7 @@ class Options:
     exclude_nodes: tuple[str, ...]
     quantize_output: bool
     cap_mb: float
+    strength: float | None
 
     @classmethod
     def checked(cls, given: Mapping[str, Any]) -> Options:
@@ -63,6 +65,7 @@ class Options:
             exclude_nodes=names("exclude_nodes", given["exclude_nodes"]),
             quantize_output=given["quantize_output"],
             cap_mb=float(given["cap_mb"]),
+            strength=checked(given["smooth"]),
         )
 
     def lineage(self, data: Identity) -> dict[str, Any]:
@@ -77,4 +80,5 @@ class Options:
         others = "symmetric activation_type weight_type op_types exclude_ops exclude_nodes quantize_output".split()
         usual = {"activation_type": "uint8", "weight_type": "int8"}
         told |= {k: v for k in others if (v := getattr(self, k)) and v != usual.get(k)}
+        told["smooth"] = "auto" if self.strength is None else self.strength or "off"
         return told | ({"percentile": self.percentile} if self.calibration == "percentile" else {})

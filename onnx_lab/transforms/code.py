@@ -16,7 +16,9 @@ _HOME: Mapping[str, str] = MappingProxyType(
     }
 )
 #: Verb -> what of its notes its code needs, beside its options: what it found out.
-_FOUND: Mapping[str, tuple[str, ...]] = MappingProxyType({"mixed_precision": ("float32_nodes",)})
+_FOUND: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"mixed_precision": ("float32_nodes",), "quantize": ("smooth",)}
+)
 
 
 def code_for(step: Step) -> str:
@@ -39,6 +41,6 @@ def code_for(step: Step) -> str:
     """
     if step.verb not in _HOME:
         raise BadInput(f"no plain code for {step.verb!r}", accepted=", ".join(_HOME), do=did_you_mean(step.verb, _HOME))
-    found = {k: step.notes[k] for k in _FOUND.get(step.verb, ())}
-    code: str = importlib.import_module(_HOME[step.verb]).plain_code(**step.options, **found)
+    found = {k: step.notes[k] for k in _FOUND.get(step.verb, ()) if k in step.notes}
+    code: str = importlib.import_module(_HOME[step.verb]).plain_code(**{**step.options, **found})
     return code

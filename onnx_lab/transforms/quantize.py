@@ -50,6 +50,7 @@ def quantize(
     symmetric: bool | None = None,
     activation_type: str = "uint8",
     quantize_output: bool = False,
+    smooth: float | str = "auto",
     cap_mb: float = 512,
     bits: int | None = None,
     block_size: int | None = None,
@@ -120,6 +121,10 @@ def quantize(
         Static: also the last product before each output, and a Softmax behind it if `op_types` names it. They are
         kept in float because 256 steps make scores equal that were not: a VGG16 with 8 bits in its Softmax kept 0 of
         16 answers.
+    smooth : float or {"auto", "off"}, default "auto"
+        Static: SmoothQuant's strength, above 0 and up to 1: how much of what is hard to round in activations goes to
+        the weights. ``"auto"`` tries 0, 0.5, 0.8 and 0.85 on a few batches of a transformer and takes the one whose
+        answers stay nearest; other networks are left alone.
     cap_mb : float, default 512
         Static: megabytes of inner tensors held at once during calibration.
     bits : {4, 8}, optional

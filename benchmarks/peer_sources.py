@@ -1,0 +1,147 @@
+"""The three models of the comparison, as every tool gets them: PyTorch, a plain ONNX export, calibration feeds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onnx_lab.task import Feeds
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model and the shapes it is timed at.
+
+    `folder` holds ``raw.onnx``, ``feeds/`` with one file per shape, ``calibration/`` with 32 batches, and ``hf/`` for a
+    transformer of Hugging Face. `shapes` are options of `lab.best`.
+    """
+
+    name: str
+    folder: Path
+    net: Any
+    example: Any
+    shapes: tuple[dict[str, int], ...]
+    feeds: tuple[Feeds, ...]
+    calibration: list[Feeds]
+    rivals: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The shapes in words."""
+        return tuple("x".join(str(n) for n in s.values()) for s in self.shapes)
+
+    def answers(self, shape: int) -> np.ndarray:
+        """PyTorch's first output."""
+        import torch
+
+        with torch.inference_mode():
+            values = {k: torch.from_numpy(v) for k, v in self.feeds[shape].items()}
+            out = self.net(**values) if len(values) > 1 else self.net(*values.values())
+        first = out if isinstance(out, torch.Tensor) else next(iter(out.values()))
+        return np.asarray(first.detach())
+
+
+def bert(folder: Path) -> Source:
+    """A classifier of BERT-base's size, random weights, texts without padding."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    net = BertForSequenceClassification(BertConfig(num_labels=4)).eval()
+    net.save_pretrained(folder / "hf")
+    shapes = tuple({"batch": b, "seq": s} for b, s in ((1, 32), (1, 128), (8, 128), (1, 512)))
+    rng = np.random.default_rng(0)
+
+    def texts(batch: int, seq: int) -> Feeds:
+        ids = rng.integers(1000, 30_000, (batch, seq))
+        return {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    both = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", min=2, max=512)}
+    _export(folder, net, texts(2, 16), dict.fromkeys(names, both), names)
+    calibration = [texts(1, 64) for _ in range(32)]
+    feeds = tuple(texts(**s) for s in shapes)
+    _save(folder, feeds, calibration)
+    return Source("BERT-base", folder, net, None, shapes, feeds, calibration, ("ort", "optimum", "olive", "openvino"))
+
+
+def vgg16(folder: Path) -> Source:
+    """Keras's VGG16 for 128x128x3 and 10 classes, random weights, on the torch backend."""
+    import os
+
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    import keras
+
+    keras.utils.set_random_seed(0)
+    net = keras.applications.VGG16(weights=None, input_shape=(128, 128, 3), classes=10)
+    rng = np.random.default_rng(0)
+    shapes = ({"batch": 1}, {"batch": 8})
+
+    def pictures(batch: int) -> Feeds:
+        return {net.inputs[0].name: rng.uniform(0, 255, (batch, 128, 128, 3)).astype(np.float32)}
+
+    calibration = [pictures(1) for _ in range(32)]
+    feeds = tuple(pictures(**s) for s in shapes)
+    net(next(iter(feeds[0].values())))  # its own export fails on a model that has never been called
+    folder.mkdir(parents=True, exist_ok=True)
+    net.export(str(folder / "raw.onnx"), format="onnx", verbose=False)
+    _save(folder, feeds, calibration)
+    return Source("VGG16", folder, net, None, shapes, feeds, calibration, ("ort", "openvino"))
+
+
+def clip(folder: Path) -> Source:
+    """The image tower of open_clip's ViT-B-32, random weights."""
+    import open_clip
+    import torch
+
+    torch.manual_seed(0)
+    net = open_clip.create_model("ViT-B-32", pretrained=None).visual.eval()
+    rng = np.random.default_rng(0)
+    shapes = ({"batch": 1}, {"batch": 8})
+
+    def pictures(batch: int) -> Feeds:
+        return {"image": rng.standard_normal((batch, 3, 224, 224)).astype(np.float32)}
+
+    calibration = [pictures(1) for _ in range(32)]
+    feeds = tuple(pictures(**s) for s in shapes)
+    _export(folder, net, pictures(2), ({0: torch.export.Dim("batch")},), ("image",))
+    _save(folder, feeds, calibration)
+    return Source(
+        "CLIP ViT-B-32 image", folder, net, pictures(2)["image"], shapes, feeds, calibration, ("ort", "openvino")
+    )
+
+
+def _export(folder: Path, net: Any, example: Feeds, axes: Any, names: tuple[str, ...]) -> None:
+    """The export that PyTorch's own page shows."""
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: torch.from_numpy(v) for k, v in example.items()}
+    many = len(tensors) > 1
+    with warnings.catch_warnings(action="ignore"):
+        torch.onnx.export(
+            net,
+            () if many else tuple(tensors.values()),
+            folder / "raw.onnx",
+            kwargs=tensors if many else None,
+            dynamo=True,
+            dynamic_shapes=axes,
+            input_names=list(names),
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _save(folder: Path, feeds: tuple[Feeds, ...], calibration: list[Feeds]) -> None:
+    for name, batches in (("feeds", feeds), ("calibration", calibration)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i, batch in enumerate(batches):
+            np.savez(folder / name / f"{i:03}.npz", **batch)  # type: ignore[arg-type]
+
+
+SOURCES: dict[str, Callable[[Path], Source]] = {"bert": bert, "vgg16": vgg16, "clip": clip}
