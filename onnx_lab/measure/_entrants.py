@@ -52,7 +52,8 @@ class Contestant:
         """What the rounds need to know."""
         if self.target is None:
             return Entrant(self.name, self.on, lambda: self._open_torch(threads), feeds, sent=True)
-        target = replace(self.target, threads=threads)
+        # one budget for all, unless a target states its own: a sweep over threads
+        target = self.target if self.target.threads else replace(self.target, threads=threads)
         return Entrant(self.name, self.on, lambda: Worker.for_model(self.what, target), feeds)
 
     def _open_torch(self, threads: int) -> Worker:

@@ -64,7 +64,8 @@ def bench(
     feeds : Feeds, optional
         One batch to run all contestants on, in place of random feeds; its shape replaces `batch` and `seq`.
     threads : int, optional
-        The thread budget of every engine. Default: what the container allows.
+        The thread budget of every engine whose target states none of its own (several targets with their own make a
+        sweep). Default: what the container allows.
     seed : int
         Of the random feeds and of the order of turns. Default 0.
     progress : callable, optional
@@ -132,7 +133,8 @@ def _finish(
     accounts = make_accounts(taken, found, len(shapes))
     key = (reference.name, reference.on)
     rows = make_rows(taken.samples, accounts, shapes, key)
-    doubts = find_doubts(taken, rows, accounts, shapes, threads=threads, budget_s=budget_s, waited_s=waited)
+    most = max([threads, *(c.target.threads or 0 for c in found if c.target)])  # of a sweep the largest is judged
+    doubts = find_doubts(taken, rows, accounts, shapes, threads=most, budget_s=budget_s, waited_s=waited)
     events.end(rows)
     return Benchmark(
         samples=tuple(taken.samples),

@@ -82,6 +82,8 @@ class Worker:
             "options": dict(t.options),
             "threads": t.thread_count,
             "hints": m.session_hints if hints is None else dict(hints),
+            "spinning": t.spinning,
+            "io_binding": t.io_binding,
         }
         worker = cls(Child(t.thread_count), m.name, timeout_s, m.inputs)
         return worker._open({"op": "open", "session": session}, f"loading {m.name} on {t}")

@@ -30,6 +30,7 @@ _REMEDIES = {
     "TensorrtExecutionProvider": "with an NVIDIA GPU: pip install tensorrt; else target 'cpu'",
 }
 
+_ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 _ERRORS_ONLY = 3
 _LEVELS = {"disable": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC"}
 
@@ -51,6 +52,8 @@ class OrtEngine:
         The model's session hints: ``disabled_optimizers``, ``graph_optimization_level`` (``"disable"`` or
         ``"basic"``), ``save_optimized_to``: where to write the graph that the session made of the file, and
         ``profile_to``: the folder for what the profiler finds.
+    spinning, io_binding : bool
+        As in `Target`.
 
     Raises
     ------
@@ -61,11 +64,22 @@ class OrtEngine:
     """
 
     def __init__(
-        self, path: str, provider: str, options: Mapping[str, str], threads: int, hints: Mapping[str, Any]
+        self,
+        path: str,
+        provider: str,
+        options: Mapping[str, str],
+        threads: int,
+        hints: Mapping[str, Any],
+        spinning: bool = True,
+        io_binding: bool = False,
     ) -> None:
         ort = quiet_onnxruntime()
         start = time.perf_counter()
-        self._session: Any = _open(ort, path, provider, options, threads, hints)
+        session_options = _session_options(ort, path, threads, hints)
+        if not spinning:
+            session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session: Any = _open(ort, path, provider, options, threads, hints, session_options)
+        self._device = ("cuda" if provider in _ON_CUDA else "cpu") if io_binding else ""
         self.load_seconds = time.perf_counter() - start
         self._names = [o.name for o in self._session.get_outputs()]
         nodes = nodes_per_provider(self._session)
@@ -94,7 +108,24 @@ class OrtEngine:
     def bind(self, feeds: Mapping[str, Array]) -> Callable[[], Sequence[Array]]:
         """The bare call that is timed."""
         run, inputs = self._session.run, dict(feeds)
-        return lambda: run(None, inputs)
+        return self._bound(inputs) if self._device else lambda: run(None, inputs)
+
+    def _bound(self, feeds: Mapping[str, Array]) -> Callable[[], Sequence[Array]]:
+        """The same with inputs on the device already, and outputs left there."""
+        from onnxruntime import OrtValue
+
+        session, binding = self._session, self._session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(value, self._device, 0))
+        for name in self._names:
+            binding.bind_output(name, self._device)
+
+        def call() -> Sequence[Array]:
+            session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return ()
+
+        return call
 
     def profile(self, feeds: Mapping[str, Array], runs: int, warmup: int) -> dict[str, Any]:
         """Median seconds of each node; ends the profiling that the hint ``profile_to`` began."""
@@ -137,9 +168,7 @@ def nodes_per_provider(session: Any) -> dict[str, Counter[str]]:
     return found
 
 
-def _open(
-    ort: Any, path: str, provider: str, options: Mapping[str, str], threads: int, hints: Mapping[str, Any]
-) -> Any:
+def _session_options(ort: Any, path: str, threads: int, hints: Mapping[str, Any]) -> Any:
     session_options = ort.SessionOptions()
     session_options.intra_op_num_threads = threads
     session_options.inter_op_num_threads = 1
@@ -152,6 +181,18 @@ def _open(
         session_options.profile_file_prefix = str(Path(folder) / "profile")
     if target_file := hints.get("save_optimized_to"):
         _save_optimized(session_options, Path(target_file), Path(path).stat().st_size)
+    return session_options
+
+
+def _open(
+    ort: Any,
+    path: str,
+    provider: str,
+    options: Mapping[str, str],
+    threads: int,
+    hints: Mapping[str, Any],
+    session_options: Any,
+) -> Any:
     extra: dict[str, Any] = {}
     if disabled := hints.get("disabled_optimizers"):
         extra["disabled_optimizers"] = list(disabled)
@@ -184,7 +225,7 @@ def _classic(ort: Any, provider: str, options: Mapping[str, str], threads: int) 
             accepted=", ".join(available),
             do="lab.doctor() tells which package brings it",
         )
-    if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider") and hasattr(ort, "preload_dlls"):
+    if provider in _ON_CUDA and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # CUDA and cuDNN that came as Python packages lie where the loader does not look
     if provider == _openvino.PROVIDER:
         options = _openvino.classic_options(options, threads)
@@ -228,7 +269,7 @@ def _require_plain(name: str, value: object) -> None:
 def _precision(provider: str, options: Mapping[str, str]) -> str:
     if provider == _openvino.PROVIDER:
         return _openvino.precision(options)
-    if provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider") and options.get("use_tf32", "1") != "0":
+    if provider in _ON_CUDA and options.get("use_tf32", "1") != "0":
         return "as the file says, float32 products in TF32 where the GPU has it"
     return "as the file says"
 
