@@ -9,7 +9,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ def classifier() -> Model:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any name that is looked up outside is a failure: several tools want a dataset or a model nobody asked for."""
     import socket
 
@@ -61,7 +60,6 @@ def nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise AssertionError(f"something wants {host} from the network")
 
     monkeypatch.setattr(socket, "getaddrinfo", refused)
-    yield
 
 
 def agrees(a: Model, b: Model, least: float) -> None:

@@ -173,5 +173,6 @@ def not_listed(m: Model, targets: Sequence[Target], *, calibrated: bool) -> list
     kind = kind_of(m)
     if calibrated or kind in ("quantized", "other"):
         return []
-    wanting = [t for t in targets if t.provider in ("openvino", "tensorrt") or (t.provider == "cpu" and kind == "convolutional")]
+    calibrating = ("openvino", "tensorrt") if kind != "convolutional" else ("openvino", "tensorrt", "cpu")
+    wanting = [t for t in targets if t.provider in calibrating]
     return [(_named(m, "int8", t), "no calibration data: give some with calibration=") for t in wanting]

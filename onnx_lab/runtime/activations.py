@@ -116,7 +116,7 @@ def tapped(
             # weights beside the graph, tensor by tensor: in one protobuf they would be in memory three times
             ir.save(graph, folder / "tapped.onnx", external_data="tapped.onnx.data")
         finally:
-            del graph.graph.outputs[len(outputs) :]
+            graph.graph.outputs[len(outputs) :] = []  # a plain del would leave the values marked as outputs
         m = workspace.open_model(folder / "tapped.onnx")
         with Worker.for_model(m, Target(threads=threads), hints={"graph_optimization_level": "basic"}) as worker:
             yield Tap(worker, given, inner, cap_bytes)

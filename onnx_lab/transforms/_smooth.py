@@ -51,7 +51,7 @@ def sites(model: ir.Model, kinds: Collection[str], excluded: Collection[str]) ->
         if node.op_type not in ("MatMul", "Gemm") or node.op_type not in kinds or node.name in excluded:
             continue
         value, weight = node.inputs[0], _array(node.inputs[1])
-        if value is None or weight is None or weight.ndim != 2 or node.attributes.get_int("transA", 0):
+        if value is None or weight is None or weight.ndim != 2 or int(node.attributes.get_int("transA", 0)):
             continue
         found.setdefault(value, []).append(node)
     return [Site(value, tuple(readers)) for value, readers in found.items()]
@@ -101,7 +101,8 @@ def _factors(channels: Array, site: Site, strength: float) -> Array:
     safe_x, safe_w = (np.where(speaking, v, 1.0).astype(np.float64) for v in (channels, weights))
     found = np.where(speaking, safe_x**strength / safe_w ** (1 - strength), 1.0)
     found = found / np.exp(np.log(found).mean())  # around 1: neither side leaves float32's comfortable numbers
-    return np.clip(found, _LEAST, 1 / _LEAST).astype(np.float32)
+    factors: Array = np.clip(found, _LEAST, 1 / _LEAST).astype(np.float32)
+    return factors
 
 
 def _into_norm(graph: ir.Graph, site: Site, factors: Array) -> bool:
@@ -136,7 +137,7 @@ def _multiply(graph: ir.Graph, node: ir.Node, factors: Array) -> None:
     weight = node.inputs[1]
     assert weight is not None
     rows = _rows(node) * factors[:, None]
-    array = rows.T if node.attributes.get_int("transB", 0) else rows
+    array = rows.T if int(node.attributes.get_int("transB", 0)) else rows
     node.replace_input_with(1, initializer(graph, f"{weight.name}.{node.name}.smoothed", np.ascontiguousarray(array)))
 
 
@@ -144,7 +145,7 @@ def _rows(node: ir.Node) -> Array:
     """The weight with one row for each channel of the input."""
     array = _array(node.inputs[1])
     assert array is not None
-    return array.T if node.attributes.get_int("transB", 0) else array
+    return array.T if int(node.attributes.get_int("transB", 0)) else array
 
 
 def _array(value: ir.Value | None) -> Array | None:

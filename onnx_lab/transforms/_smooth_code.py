@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_CODE = '''\
+_CODE = """\
 import onnxruntime
 
 STRENGTH = {strength}  # SmoothQuant's alpha (https://arxiv.org/abs/2211.10438)
@@ -42,7 +42,7 @@ read = {{name for node in model.graph.node for name in node.input}}
 left = [w for w in model.graph.initializer if w.name in read]
 del model.graph.initializer[:]
 model.graph.initializer.extend(left)\
-'''
+"""
 
 
 def smooth_code(smooth: float | str, kinds: list[str]) -> list[str]:

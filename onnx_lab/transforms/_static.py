@@ -45,9 +45,8 @@ def prepare(m: Model, given: Mapping[str, Any], data: Dataset | None) -> Prepare
 
 def body(m: Model, options: Options, data: Dataset, identity: Identity) -> Made:
     """Tidy, smooth, calibrate, quantize."""
-    import onnx_ir as ir
-
-    strength, tried = options.strength, {}
+    tried: dict[float, float] = {}
+    strength = options.strength
     if strength is None:
         strength = 0.0
         if nodes.is_transformer(m.to_ir()):

@@ -165,7 +165,7 @@ def _part(model: ir.Model, mask: ir.Value) -> ir.Model:
     part = model.clone()
     known = {o.name: o for n in part.graph for o in n.outputs}
     kept = known.get(mask.name) or next(v for v in part.graph.inputs if v.name == mask.name)
-    del part.graph.outputs[:]
+    part.graph.outputs.clear()
     if kept.is_graph_input():  # an engine wants an output of its own
         node = ir.node("Identity", [kept], name="mask.itself")
         node.outputs[0].name, node.outputs[0].dtype = "mask.itself_out", kept.dtype or ir.DataType.FLOAT

@@ -95,7 +95,7 @@ def test_in_eight_bits_it_is_nearer_and_the_strength_is_told(tmp_path: Path) -> 
     step = lab.quantize(m, smooth="auto", **options).lineage[-1]
     assert step.notes["smooth"] > 0
     assert any(s.startswith("smoothed with strength") and "cosine on a few batches" in s for s in step.notes["say"])
-    assert kept["auto"] >= kept[0.8] - 1e-5
+    assert kept["auto"] >= kept[0.8] - 1e-4
 
 
 def test_the_strength_that_keeps_most_is_taken(tmp_path: Path) -> None:
