@@ -123,7 +123,7 @@ def quantize(
         16 answers.
     smooth : float or {"auto", "off"}, default "auto"
         Static: SmoothQuant's strength, above 0 and up to 1: how much of what is hard to round in activations goes to
-        the weights. ``"auto"`` tries 0, 0.5, 0.8 and 0.85 on a few batches of a transformer and takes the one whose
+        the weights. ``"auto"`` tries 0, 0.5 and 0.8 on a few batches of a transformer and takes the one whose
         answers stay nearest; other networks are left alone.
     cap_mb : float, default 512
         Static: megabytes of inner tensors held at once during calibration.
