@@ -12,7 +12,7 @@ HOME = Path(__file__).parents[1] / "artifacts" / "peers"
 WANTED: dict[str, tuple[str, ...]] = {
     "optimum": ("optimum-onnx[onnxruntime]==0.1.0",),
     "olive": ("olive-ai[cpu,auto-opt]==0.13.0", "requests", "optimum", "onnxscript"),
-    "openvino": ("openvino==2026.4.1", "nncf==3.4.0", "onnx==1.23.2", "torch"),
+    "openvino": ("openvino==2026.4.1", "nncf==3.4.0", "onnx==1.23.2"),
     "own": (),
 }
 

@@ -18,6 +18,7 @@ Steps = tuple[tuple[str, dict[str, Any]], ...]
 
 _FUSED = "one node for each attention block, one product for Q, K and V"
 _CPU_INT8 = "8-bit products with one scale for each channel; activations are scaled at each run"
+_SMOOTHED = "8-bit products, smoothed, with ranges from the calibration data: slower than dynamic, and nearer"
 _STATIC = "convolutions in 8 bits, with ranges from the calibration data"
 _SYMMETRIC = "products with weights in signed 8 bits, smoothed; the plugin compiles them, the rest stays as it is"
 #: Only products with weights, and no zero point: its kernels spend a quarter of their time on one.
@@ -116,6 +117,9 @@ def _on_cpu(m: Model, kind: str, target: Target, calibrated: bool) -> list[Pick]
     if kind != "convolutional":
         int8 = ("quantize", {"method": "dynamic", "per_channel": True})
         picks.append(Pick(_named(m, "int8", target), (optimized, int8), target, _CPU_INT8))
+        if kind == "transformer" and calibrated:
+            steps: Steps = (optimized, ("quantize", {"method": "static"}))
+            picks.append(Pick(_named(m, "int8-static", target), steps, target, _SMOOTHED, calibrated=True))
     elif calibrated:
         static = ("quantize", {"method": "static"})
         picks.append(Pick(_named(m, "int8", target), (optimized, static), target, _STATIC, calibrated=True))
