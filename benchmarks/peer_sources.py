@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ def bert(folder: Path) -> Source:
     """A classifier of BERT-base's size, random weights, texts without padding."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     torch.manual_seed(0)
     net = BertForSequenceClassification(BertConfig(num_labels=4)).eval()
     net.save_pretrained(folder / "hf")
@@ -75,6 +78,7 @@ def vgg16(folder: Path) -> Source:
     import os
 
     os.environ.setdefault("KERAS_BACKEND", "torch")
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # Keras would import it to see whether it is there
     import keras
 
     keras.utils.set_random_seed(0)
@@ -89,7 +93,8 @@ def vgg16(folder: Path) -> Source:
     feeds = tuple(pictures(**s) for s in shapes)
     net(next(iter(feeds[0].values())))  # its own export fails on a model that has never been called
     folder.mkdir(parents=True, exist_ok=True)
-    net.export(str(folder / "raw.onnx"), format="onnx", verbose=False)
+    with warnings.catch_warnings(action="ignore"):
+        net.export(str(folder / "raw.onnx"), format="onnx", verbose=False)
     _save(folder, feeds, calibration)
     return Source("VGG16", folder, net, None, shapes, feeds, calibration, ("ort", "openvino"))
 

@@ -12,7 +12,7 @@ HOME = Path(__file__).parents[1] / "artifacts" / "peers"
 WANTED: dict[str, tuple[str, ...]] = {
     "optimum": ("optimum-onnx[onnxruntime]==0.1.0",),
     "olive": ("olive-ai[cpu,auto-opt]==0.13.0", "requests", "optimum", "onnxscript"),
-    "openvino": ("openvino==2026.4.1", "nncf==3.4.0", "onnx==1.23.2"),
+    "openvino": ("openvino==2026.4.1", "nncf==3.4.0", "onnx==1.23.2", "onnxruntime==1.31.1"),
     "own": (),
 }
 
@@ -23,11 +23,11 @@ def python(venv: str) -> Path:
         return Path(sys.executable)
     folder = HOME / venv
     found = folder / "bin" / "python"
-    ready = folder / ".ready"
-    if not ready.exists():
+    ready, wanted = folder / ".ready", "\n".join(WANTED[venv])
+    if not ready.exists() or ready.read_text() != wanted:
         print(f"making {folder.name}: {' '.join(WANTED[venv])}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         pip = [found, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--progress-bar", "off"]
         subprocess.run([*pip, *WANTED[venv]], check=True)
-        ready.write_text("\n".join(WANTED[venv]))
+        ready.write_text(wanted)
     return found

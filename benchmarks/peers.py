@@ -167,7 +167,7 @@ def ours(source: Source, budget_s: float) -> tuple[Making, list[Contestant]]:
     m = lab.export(source.net, source.example) if source.example is not None else lab.export(source.net)
     taken: dict[str, tuple[Model, Any, str]] = {}
     for shape in source.shapes:
-        ranking = lab.best(m, source.calibration, budget_s=budget_s, explain=False, **shape)
+        ranking = lab.best(m, [fed(m, f) for f in source.calibration], budget_s=budget_s, explain=False, **shape)
         fit = [r for r in ranking.rows if r.qualifies]
         for kind in COSINE:
             row = next((r for r in fit if (kind == "int8") == _is_int8(ranking.models[r.name][0])), None)
@@ -175,6 +175,13 @@ def ours(source: Source, budget_s: float) -> tuple[Making, list[Contestant]]:
                 taken.setdefault(row.name, (*ranking.models[row.name], kind))
     found = [_of_lab(source, *one) for one in taken.values()]
     return Making("onnx_lab, measuring included", time.monotonic() - start, 0), found
+
+
+def fed(m: Model, feeds: Feeds) -> dict[str, np.ndarray]:
+    """The feeds that `m` takes; a single one under the name that `m` has for it."""
+    if len(feeds) == len(m.inputs) == 1:
+        return {m.inputs[0].name: next(iter(feeds.values()))}
+    return {i.name: feeds[i.name] for i in m.inputs}
 
 
 def _is_int8(m: Model) -> bool:
@@ -185,12 +192,11 @@ def _of_lab(source: Source, m: Model, target: Any, kind: str) -> Contestant:
     name = f"onnx_lab: {m.name} on {target}"
 
     def entrant(feeds: tuple[Feeds, ...]) -> Entrant:
-        names = {i.name for i in m.inputs}
-        own = tuple({k: v for k, v in f.items() if k in names} for f in feeds)
+        own = tuple(fed(m, f) for f in feeds)
         return contestants({name: (m, target)}, ["cpu"])[0].entrant(own, allowed_cpus())
 
     def answer(shape: int) -> np.ndarray:
-        return next(iter(lab.infer(m, source.feeds[shape], target=target).outputs.values()))
+        return next(iter(lab.infer(m, fed(m, source.feeds[shape]), target=target).outputs.values()))
 
     return Contestant("onnx_lab", name, kind, entrant, answer, m.size_bytes / 1e6)
 
