@@ -74,18 +74,35 @@ def torch_compiled(file, threads):
     """A saved module through ``torch.compile``."""
     import torch
 
+    return _torch(torch.compile(_saved(file)), threads)
+
+
+def torch_autocast(file, threads):
+    """A saved module in bfloat16 autocast: fast where the CPU has bfloat16 products, slow elsewhere."""
+    return _torch(_saved(file), threads, autocast=True)
+
+
+def _saved(file):
+    import torch
+
+    return torch.load(file, weights_only=False).eval()  # written by peer_sources.py a moment ago
+
+
+def _torch(net, threads, autocast=False):
+    import torch
+
     torch.set_num_threads(threads)
-    net = torch.compile(torch.load(file, weights_only=False).eval())  # written by peers.py a moment ago
 
     def run(feeds):
-        with torch.inference_mode():
-            out = net(**{k: torch.from_numpy(v) for k, v in feeds.items()})
-        return (out if isinstance(out, torch.Tensor) else out[0]).numpy()
+        values = {k: torch.from_numpy(v) for k, v in feeds.items()}
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            out = net(**values) if len(values) > 1 else net(*values.values())
+        return (out if isinstance(out, torch.Tensor) else out[0]).float().numpy()
 
     return run
 
 
-ENGINES = {f.__name__: f for f in (onnxruntime, openvino, openvino_f32, torch_compiled)}
+ENGINES = {f.__name__: f for f in (onnxruntime, openvino, openvino_f32, torch_compiled, torch_autocast)}
 
 if __name__ == "__main__":
     main()

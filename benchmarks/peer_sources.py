@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from onnx_lab.task import Feeds
 class Source:
     """A model and the shapes it is timed at.
 
-    `folder` holds ``raw.onnx``, ``feeds/`` with one file per shape, ``calibration/`` with 32 batches, and ``hf/`` for a
-    transformer of Hugging Face. `shapes` are options of `lab.best`.
+    `folder` holds ``raw.onnx``, ``feeds/`` with one file per shape, ``calibration/`` with 32 batches, ``net.pt`` for a
+    module of PyTorch, and ``hf/`` for a transformer of Hugging Face. `shapes` and `facts` are options of `lab.best`:
+    what a user knows about the inputs.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Source:
     feeds: tuple[Feeds, ...]
     calibration: list[Feeds]
     rivals: tuple[str, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -47,8 +49,8 @@ class Source:
         return np.asarray(first.detach())
 
 
-def bert(folder: Path) -> Source:
-    """A classifier of BERT-base's size, random weights, texts without padding."""
+def bert(folder: Path, *, padded: bool = False) -> Source:
+    """A classifier of BERT-base's size, random weights, texts without padding or of random lengths, half at least."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
     from transformers.utils import logging
@@ -62,7 +64,11 @@ def bert(folder: Path) -> Source:
 
     def texts(batch: int, seq: int) -> Feeds:
         ids = rng.integers(1000, 30_000, (batch, seq))
-        return {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        mask = np.ones_like(ids)
+        if padded:
+            mask[:] = np.arange(seq) < rng.integers(seq // 2, seq + 1, (batch, 1))
+            ids *= mask
+        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
 
     names = ("input_ids", "attention_mask", "token_type_ids")
     both = {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", min=2, max=512)}
@@ -70,7 +76,16 @@ def bert(folder: Path) -> Source:
     calibration = [texts(1, 64) for _ in range(32)]
     feeds = tuple(texts(**s) for s in shapes)
     _save(folder, feeds, calibration)
-    return Source("BERT-base", folder, net, None, shapes, feeds, calibration, ("ort", "optimum", "olive", "openvino"))
+    name, rivals = (
+        f"BERT-base, {'padded' if padded else 'no padding'}",
+        ("torch", "ort", "optimum", "olive", "openvino"),
+    )
+    return Source(name, folder, net, None, shapes, feeds, calibration, rivals, {"padding": padded})
+
+
+def bert_padded(folder: Path) -> Source:
+    """The same for padded texts: the mask counts."""
+    return bert(folder, padded=True)
 
 
 def vgg16(folder: Path) -> Source:
@@ -116,9 +131,8 @@ def clip(folder: Path) -> Source:
     feeds = tuple(pictures(**s) for s in shapes)
     _export(folder, net, pictures(2), ({0: torch.export.Dim("batch")},), ("image",))
     _save(folder, feeds, calibration)
-    return Source(
-        "CLIP ViT-B-32 image", folder, net, pictures(2)["image"], shapes, feeds, calibration, ("ort", "openvino")
-    )
+    rivals = ("torch", "ort", "openvino")
+    return Source("CLIP ViT-B-32 image", folder, net, pictures(2)["image"], shapes, feeds, calibration, rivals)
 
 
 def _export(folder: Path, net: Any, example: Feeds, axes: Any, names: tuple[str, ...]) -> None:
@@ -126,6 +140,7 @@ def _export(folder: Path, net: Any, example: Feeds, axes: Any, names: tuple[str,
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
+    torch.save(net, folder / "net.pt")
     tensors = {k: torch.from_numpy(v) for k, v in example.items()}
     many = len(tensors) > 1
     with warnings.catch_warnings(action="ignore"):
@@ -149,4 +164,9 @@ def _save(folder: Path, feeds: tuple[Feeds, ...], calibration: list[Feeds]) -> N
             np.savez(folder / name / f"{i:03}.npz", **batch)  # type: ignore[arg-type]
 
 
-SOURCES: dict[str, Callable[[Path], Source]] = {"bert": bert, "vgg16": vgg16, "clip": clip}
+SOURCES: dict[str, Callable[[Path], Source]] = {
+    "bert": bert,
+    "bert-padded": bert_padded,
+    "vgg16": vgg16,
+    "clip": clip,
+}

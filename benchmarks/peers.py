@@ -1,6 +1,6 @@
 """The lab, by `lab.best` alone, beside what the rivals make of the same model: one run, in turns, ratios to PyTorch.
 
-    python benchmarks/peers.py [--model bert|vgg16|clip] [--rivals ort,optimum,olive,openvino] [--budget 400]
+    python benchmarks/peers.py [--model bert|bert-padded|vgg16|clip] [--rivals ort,olive,...] [--budget 400]
 
 Each rival works in an environment of its own, which is made the first time (some GB of packages), and follows its own
 pages; the wall time and the peak memory of making its files are taken. Then everything is timed together as `lab.bench`
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import peer_venvs
+from peer_making import Making, Memory, make
 from peer_sources import SOURCES, Source
 
 import onnx_lab as lab
@@ -43,6 +44,7 @@ from onnx_lab.task import Feeds
 HERE = Path(__file__).parent
 #: Rival -> the environment it lives in, and its script.
 RIVALS = {
+    "torch": ("own", "torch_itself"),
     "ort": ("own", "ort_tools"),
     "optimum": ("optimum", "optimum_cli"),
     "olive": ("olive", "olive_run"),
@@ -64,16 +66,6 @@ class Contestant:
     megabytes: float
     cosine: float = 0.0
     ratios: list[Interval] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Making:
-    """What making all files of somebody cost; `error` tells why there are none."""
-
-    who: str
-    seconds: float
-    peak_bytes: int
-    error: str = ""
 
 
 class Loop:
@@ -125,23 +117,8 @@ def rivals(source: Source, wanted: Sequence[str], folder: Path) -> Iterator[tupl
         venv, step = RIVALS[who]
         python, out = peer_venvs.python(venv), folder / who
         print(f"{who} makes its files", flush=True)
-        making, told = _step(who, [python, HERE / "peer_steps" / f"{step}.py", source.folder, out])
+        making, told = make(who, [python, HERE / "peer_steps" / f"{step}.py", source.folder, out])
         yield making, [_of_rival(who, python, source, *line.values()) for line in told]
-
-
-def _step(who: str, command: Sequence[object]) -> tuple[Making, list[dict[str, str]]]:
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complained:
-        start = time.monotonic()
-        child = subprocess.Popen([str(c) for c in command], stdout=said, stderr=complained)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        making = Making(who, time.monotonic() - start, used.ru_maxrss * 1024)
-        said.seek(0)
-        complained.seek(0)
-        if status:
-            last = complained.read().strip().splitlines()[-1:]
-            return Making(who, making.seconds, making.peak_bytes, (last or ["no word"])[0][:300]), []
-        return making, json.loads(said.read().strip().splitlines()[-1])
 
 
 def _of_rival(who: str, python: Path, source: Source, name: str, file: str, engine: str, kind: str) -> Contestant:
@@ -166,15 +143,17 @@ def ours(source: Source, budget_s: float) -> tuple[Making, list[Contestant]]:
     start = time.monotonic()
     m = lab.export(source.net, source.example) if source.example is not None else lab.export(source.net)
     taken: dict[str, tuple[Model, Any, str]] = {}
-    for shape in source.shapes:
-        ranking = lab.best(m, [fed(m, f) for f in source.calibration], budget_s=budget_s, explain=False, **shape)
-        fit = [r for r in ranking.rows if r.qualifies]
-        for kind in COSINE:
-            row = next((r for r in fit if (kind == "int8") == _is_int8(ranking.models[r.name][0])), None)
-            if row:
-                taken.setdefault(row.name, (*ranking.models[row.name], kind))
+    with Memory(os.getpid()) as memory:
+        for shape in source.shapes:
+            options = {**shape, **source.facts}
+            ranking = lab.best(m, [fed(m, f) for f in source.calibration], budget_s=budget_s, explain=False, **options)
+            fit = [r for r in ranking.rows if r.qualifies]
+            for kind in COSINE:
+                row = next((r for r in fit if (kind == "int8") == _is_int8(ranking.models[r.name][0])), None)
+                if row:
+                    taken.setdefault(row.name, (*ranking.models[row.name], kind))
     found = [_of_lab(source, *one) for one in taken.values()]
-    return Making("onnx_lab, measuring included", time.monotonic() - start, 0), found
+    return Making("onnx_lab, measuring included", time.monotonic() - start, memory.bytes), found
 
 
 def fed(m: Model, feeds: Feeds) -> dict[str, np.ndarray]:
@@ -264,7 +243,12 @@ def main() -> int:
     for making, made in [*rivals(source, wanted, options.out / options.model), ours(source, options.best_budget)]:
         makings.append(making)
         found += made
-        print(f"{making.who}: {making.error or f'{len(made)} files in {making.seconds:.0f} s'}", flush=True)
+        print(f"{making.who}: {len(made)} files, {making}", flush=True)
+    if "olive" in wanted:
+        command = [sys.executable, HERE / "peer_steps" / "lab_itself.py", source.folder, options.out / "lab"]
+        same, _ = make("onnx_lab, the files that Olive makes", command)
+        print(f"{same.who}: {same}", flush=True)
+        makings.append(same)
     truth = source.answers(0)
     for c in list(found):
         try:
