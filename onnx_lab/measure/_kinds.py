@@ -56,8 +56,11 @@ def kind_of(op: str, provider: str) -> str:
     return "other"
 
 
-def macs_of(op: str, inputs: Sequence[Typed], outputs: Sequence[Typed]) -> int:
+def macs_of(op: str, inputs: Sequence[Typed], outputs: Sequence[Typed], weight: Sequence[int] = ()) -> int:
     """Multiply-accumulates of one run of a matrix product or convolution, from the shapes it saw; 0 for all else.
+
+    `weight` is the shape of a convolution's weight in the file. What a session shows of it is not to be trusted: one
+    that computes in blocks of channels fills them up with zeros, and one that packed it beforehand shows none.
 
     Examples
     --------
@@ -68,8 +71,9 @@ def macs_of(op: str, inputs: Sequence[Typed], outputs: Sequence[Typed]) -> int:
         return 0
     results = math.prod(outputs[0][1])
     if "Conv" in op:
-        weight = next((shape for _, shape in inputs[1:] if len(shape) > 2), None)
-        return results * math.prod(weight[1:]) if weight and op != "ConvTranspose" else 0
+        seen = next((shape for _, shape in inputs[1:] if len(shape) > 2), weight)
+        known = bool(seen) and op != "ConvTranspose"
+        return int(results // seen[0] * math.prod(weight or seen)) if known else 0
     products = op in _FLOAT | _INT8 | _NBITS and ("MatMul" in op or "Gemm" in op)
     return results * int(inputs[0][1][-1]) if products and inputs[0][1] else 0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
 from onnx_lab._metadata import module_of
@@ -21,6 +21,9 @@ from onnx_lab.model import Model
 from onnx_lab.runtime.client import Worker
 from onnx_lab.runtime.target import Target
 from onnx_lab.task import Feeds
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 _ROWS_SHOWN = 12
 _WARMUP = 3
@@ -180,33 +183,46 @@ def profile(
         hints = {**m.session_hints, "profile_to": str(folder)}
         with Worker.for_model(m, t, hints=hints) as worker:
             found = worker.profile(given, runs=runs, warmup=_WARMUP)
-    modules = _modules(m)
-    nodes = [
-        NodeTime(
-            n["name"],
-            n["op"],
-            n["provider"],
-            kind_of(n["op"], n["provider"]),
-            _module(n["name"], modules),
-            n["seconds"],
-            macs_of(n["op"], n["inputs"], n["outputs"]),
-        )
-        for n in found["nodes"]
-    ]
+    origins = {name: n for n in m.to_ir().graph.all_nodes() for name in _names(n)}
+    nodes = [_node_time(n, _origin(n["name"], origins)) for n in found["nodes"]]
     shape = ", ".join(f"{k} {list(v.shape)}" for k, v in given.items())
     ordered = tuple(sorted(nodes, key=lambda n: -n.seconds))
     return Profile(m.name, str(t), shape, ordered, found["seconds"], found["busy"], found["runs"], this_machine())
 
 
-def _modules(m: Model) -> dict[str, str]:
-    return {n.name: module_of(n) for n in m.to_ir().graph.all_nodes() if n.name}
+def _node_time(found: Mapping[str, Any], origin: ir.Node | None) -> NodeTime:
+    op, provider = found["op"], found["provider"]
+    return NodeTime(
+        found["name"],
+        op,
+        provider,
+        kind_of(op, provider),
+        module_of(origin) if origin else "",
+        found["seconds"],
+        macs_of(op, found["inputs"], found["outputs"], _filter(origin) if origin else ()),
+    )
 
 
-def _module(name: str, modules: Mapping[str, str]) -> str:
+def _names(node: ir.Node) -> list[str]:
+    """What a session may call it: by its name; in blocks of channels by its result, or by that of its activation."""
+    behind = [c for v in node.outputs for c, _ in v.uses() if node.op_type == "Conv" and len(v.uses()) == 1]
+    results = [v.name for n in (node, *behind) for v in n.outputs if v.name and node.op_type == "Conv"]
+    return [*filter(None, [node.name]), *(f"{r}_nchwc" for r in results)]
+
+
+def _filter(node: ir.Node) -> tuple[int, ...]:
+    """The shape of a convolution's weight as the file has it, also behind a DequantizeLinear."""
+    weight = node.inputs[1] if node.op_type == "Conv" else None
+    if weight is not None and (scaled := weight.producer()) is not None and scaled.inputs:
+        weight = scaled.inputs[0]
+    return tuple(weight.const_value.shape.numpy()) if weight is not None and weight.const_value is not None else ()
+
+
+def _origin(name: str, origins: Mapping[str, ir.Node]) -> ir.Node | None:
     """By the node's name; a fused node's begins with that of a node it was made of."""
     while name:
-        if name in modules:
-            return modules[name]
+        if name in origins:
+            return origins[name]
         cut = max(name.rfind("_"), name.rfind("/"))
         name = name[:cut] if cut > 0 else ""
-    return ""
+    return None

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 
 import onnx_lab as lab
@@ -57,6 +59,21 @@ def test_a_compiled_graph_is_one_kind_and_convolutions_count() -> None:
     assert set(WORDS) >= {kind_of(op, CPU) for op in ("Conv", "MatMulNBits", "Cast", "Softmax", "Reshape", "Tanh")}
     assert macs_of("Conv", [("float", [1, 3, 8, 8]), ("float", [4, 3, 3, 3])], [("float", [1, 4, 6, 6])]) == 144 * 27
     assert macs_of("Relu", [("float", [2])], [("float", [2])]) == 0
+
+
+def test_channels_that_a_session_fills_up_are_no_work(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> slim (float[N, 3, 8, 8] x) => (float[N, 5, 4, 4] z) <
+    float[9, 3, 3, 3] first = {%s}, float[5, 9, 3, 3] second = {%s}> { y = Conv(x, first) z = Conv(y, second) }"""
+    model = onnx.parser.parse_model(text % (", ".join(["0.5"] * 243), ", ".join(["0.5"] * 405)))
+    for node, name in zip(model.graph.node, ("a", "b"), strict=True):
+        node.name = name
+    onnx.save(model, tmp_path / "slim.onnx")
+    m = lab.load(tmp_path / "slim.onnx")
+    convolutions = 2 * 9 * 36 * 27 + 2 * 5 * 16 * 81
+    assert sum(n.macs for n in lab.profile(m, batch=2, runs=1).nodes) == convolutions
+    data = [{"x": np.ones((1, 3, 8, 8), np.float32)}]
+    int8 = lab.quantize(m, method="static", data=data, quantize_output=True)
+    assert sum(n.macs for n in lab.profile(int8, batch=2, runs=1).nodes) == convolutions
 
 
 def test_warm_up_runs_do_not_count(tmp_path: Path) -> None:
