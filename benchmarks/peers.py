@@ -180,12 +180,43 @@ def _of_lab(source: Source, m: Model, target: Any, kind: str) -> Contestant:
     return Contestant("onnx_lab", name, kind, entrant, answer, m.size_bytes / 1e6)
 
 
-def race(source: Source, found: list[Contestant], budget_s: float) -> list[float]:
+def entered(source: Source, found: list[Contestant], base: Entrant) -> list[Contestant]:
+    """Those whose answers can be had and that are no slower than half of PyTorch's speed at the smallest shape.
+
+    One that is slower would spend the time of all the others; it is named instead.
+    """
+    truth, least = source.answers(0), seconds_alone(base)
+    kept = []
+    for c in found:
+        try:
+            c.cosine = cosine(truth, c.answer(0))
+            speed = least / seconds_alone(c.entrant(source.feeds))
+        except (RuntimeError, OnnxLabError) as e:
+            print(f"not raced: {c.name} does not run: {e}")
+            continue
+        if speed < 0.5:
+            print(f"not raced: {c.name}, about × {speed:.2f}")
+        else:
+            kept.append(c)
+    return kept
+
+
+def seconds_alone(e: Entrant) -> float:
+    """Middle of a few runs at the smallest shape, alone and after a warm-up."""
+    live = e.open()
+    try:
+        live.block(e.feeds[0], min_seconds=0.5, min_runs=5, max_runs=200)
+        return midmean(live.block(e.feeds[0], min_seconds=0.5, min_runs=5, max_runs=200).seconds)
+    finally:
+        live.close()
+
+
+def race(source: Source, found: list[Contestant], base: Entrant, budget_s: float) -> list[float]:
     """Time all of them in turns; each gets its ratios, and the reference's median seconds per shape come back."""
-    base = contestants({"PyTorch": source.net}, ["cpu"])[0].entrant(source.feeds, allowed_cpus())
     entrants = [base, *(c.entrant(source.feeds) for c in found)]
     with measuring(lambda seconds, who: print(f"waiting for {who}: {seconds:.0f} s", file=sys.stderr)):
         taken = Rounds(entrants, budget_s=budget_s).run()
+    print(f"{taken.generations} generations, {len(taken.samples)} blocks")
     of: dict[tuple[str, int], list[Samples]] = {}
     for s in taken.samples:
         of.setdefault((s.name, s.shape), []).append(s)
@@ -239,7 +270,8 @@ def main() -> int:
     options = parser.parse_args()
     source = SOURCES[options.model](options.out / options.model)
     wanted = [r for r in options.rivals.split(",") if r in source.rivals]
-    makings, found = [], []
+    makings: list[Making] = []
+    found: list[Contestant] = []
     for making, made in [*rivals(source, wanted, options.out / options.model), ours(source, options.best_budget)]:
         makings.append(making)
         found += made
@@ -249,14 +281,9 @@ def main() -> int:
         same, _ = make("onnx_lab, the files that Olive makes", command)
         print(f"{same.who}: {same}", flush=True)
         makings.append(same)
-    truth = source.answers(0)
-    for c in list(found):
-        try:
-            c.cosine = cosine(truth, c.answer(0))
-        except (RuntimeError, OnnxLabError) as e:
-            print(f"{c.name} does not run: {e}", flush=True)
-            found.remove(c)
-    base = race(source, found, options.budget)
+    base_entrant = contestants({"PyTorch": source.net}, ["cpu"])[0].entrant(source.feeds, allowed_cpus())
+    found = entered(source, found, base_entrant)
+    base = race(source, found, base_entrant, options.budget)
     print(table(source, found).text(), verdicts(source, found).text(), sep="\n\n")
     print(
         f"{this_machine().cpu}; PyTorch: "

@@ -8,7 +8,7 @@ from _told import calibration, folders, told
 source, out = folders()
 data = nncf.Dataset(calibration(source))
 options = {"subset_size": len(calibration(source)), "fast_bias_correction": True}
-if (source / "hf").exists() or "clip" in source.name:
+if (source / "hf").exists() or source.name.startswith("clip"):
     options["model_type"] = nncf.ModelType.TRANSFORMER
 model = ov.convert_model(source / "raw.onnx")
 ov.save_model(model, out / "exact.xml", compress_to_fp16=False)

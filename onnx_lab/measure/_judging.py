@@ -19,10 +19,14 @@ KEEPS_COSINE = 0.999
 
 @dataclass(frozen=True)
 class Candidate:
-    """A Model, and where it would run; `target` None is the CPU, with any target that the benchmark timed it on."""
+    """A Model, and where it would run; `target` None is the CPU, with any target that the benchmark timed it on.
+
+    `twin` is a Model of the same answers that takes every size, to be asked in the place of one that does not.
+    """
 
     model: Model
     target: Target | None = None
+    twin: Model | None = None
 
     @property
     def on(self) -> str:
@@ -86,14 +90,15 @@ class Judge:
 
     def worth(self, c: Candidate) -> dict[str, float | None]:
         """Accuracy, points lost, share of changed answers, cosine: what the answers of a candidate are worth."""
+        asked = c.twin or c.model
         if self.task is not None and self.theirs is not None:
-            same = c.model == self.base and str(Target.of(c.target)) == self.theirs.target
-            mine = self.theirs if same else accuracy(c.model, self.task, target=c.target)
+            same = asked == self.base and str(Target.of(c.target)) == self.theirs.target
+            mine = self.theirs if same else accuracy(asked, self.task, target=c.target)
             changed = float((mine.predictions != self.theirs.predictions).mean())
             lost = (self.theirs.value - mine.value) * 100
             return {"accuracy": mine.value, "lost": lost, "changed": changed, "cosine": None}
         feeds = self.data if self.data is not None else random_batches(self.base)
-        d = compare(self.base, c.model, feeds, target=c.target)
+        d = compare(self.base, asked, feeds, target=c.target)
         cosine = min(o.cosine_mean for o in d.outputs)
         return {"accuracy": None, "lost": None, "changed": max(o.changed or 0.0 for o in d.outputs), "cosine": cosine}
 

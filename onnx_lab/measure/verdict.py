@@ -125,14 +125,28 @@ def verdict(
     >>> lab.verdict([m, lab.simplify(m, name="slim")]).best.name in ("tiny", "slim")
     True
     """
-    found = [Candidate(*_pair(m)) for m in models]
-    _check(found, speed, max_ms)
-    base = baseline or found[0].model
     limits = Limits(max_points_lost, min_cosine, max_ms, max_mb)
+    return judged([Candidate(*_pair(m)) for m in models], limits, task=task, data=data, speed=speed, baseline=baseline)
+
+
+def judged(
+    found: Sequence[Candidate],
+    limits: Limits,
+    *,
+    task: Task | None,
+    data: Dataset | None,
+    speed: Benchmark | None,
+    baseline: Model | None,
+) -> Verdict:
+    """The verdict on candidates; twins are asked once."""
+    _check(found, speed, limits.max_ms)
+    base = baseline or found[0].model
     judge = Judge(base, limits, task, data, accuracy(base, task) if task else None)
     rows, whose = [], []
+    known: dict[tuple[str, str], dict[str, float | None]] = {}
     for c in found:
-        worth = judge.worth(c)
+        asked = (c.twin or c.model).name, c.on
+        worth = known[asked] if asked in known else known.setdefault(asked, judge.worth(c))
         timings: list[Row | None] = [*rows_of(speed, c)]
         for timed in timings or [None]:
             rows.append(judge.row(c, timed, worth))

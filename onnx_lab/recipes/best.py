@@ -9,10 +9,11 @@ from typing import Any
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, OnnxLabError, ProviderError
 from onnx_lab.feeds import model_feeds
+from onnx_lab.measure._judging import Candidate, Limits
 from onnx_lab.measure._result import Machine, Result
 from onnx_lab.measure.bench import Benchmark, bench
 from onnx_lab.measure.profile import Profile, profile
-from onnx_lab.measure.verdict import Verdict, VerdictRow, cells, verdict
+from onnx_lab.measure.verdict import Verdict, VerdictRow, cells, judged
 from onnx_lab.measure.why import reasons as sentences
 from onnx_lab.model import Model
 from onnx_lab.recipes.recipe import Recipe, function
@@ -114,6 +115,7 @@ def best(
     batch: int = 1,
     seq: int = 128,
     padding: bool = True,
+    fixed: bool = False,
     against: Any = None,
     max_points_lost: float = 1.0,
     min_cosine: float = MIN_COSINE,
@@ -140,6 +142,9 @@ def best(
         The shape that is timed. Default 1 and 128.
     padding : bool, default True
         False states that no text is ever padded: files then have no mask, and are right for such inputs only.
+    fixed : bool, default False
+        Also make each file for exactly this `batch` and `seq`. Such a file takes no other size, so its answers are
+        those of the file that it was made from; both were run at this size before it was written.
     against : torch.nn.Module or Model, optional
         What the ratios refer to. Default: `m` on the first target.
     max_points_lost, min_cosine, max_ms, max_mb : float
@@ -176,7 +181,14 @@ def best(
     feeds = None if isinstance(on, Task) else on
     if calibration is None and feeds is not None:
         calibration = feeds
-    found = shortlist(m, targets, calibrated=calibration is not None, smallest=max_mb is not None, padding=padding)
+    found = shortlist(
+        m,
+        targets,
+        calibrated=calibration is not None,
+        smallest=max_mb is not None,
+        padding=padding,
+        fixed={"batch": batch, "seq": seq} if fixed else None,
+    )
     tell = progress or (lambda _: None)
     made, left_out = _made(m, found, calibration, tell)
     contestants: dict[str, Any] = {model.name: (model, pick.target) for pick, model in made}
@@ -185,22 +197,19 @@ def best(
     speed = bench(
         contestants, batch=batch, seq=seq, against=against and _name(against), budget_s=budget_s, progress=progress
     )
-    judged = verdict(
-        [(model, pick.target) for pick, model in made],
+    models = {model.name: (model, pick.target) for pick, model in made}
+    verdict = judged(
+        [Candidate(model, pick.target, models[pick.twin][0] if pick.twin else None) for pick, model in made],
+        Limits(max_points_lost, min_cosine, max_ms, max_mb),
         task=task,
         data=None if feeds is None else [f for _, f in zip(range(_COMPARED_BATCHES), feeds, strict=False)],
         speed=speed,
         baseline=m,
-        max_points_lost=max_points_lost,
-        min_cosine=min_cosine,
-        max_ms=max_ms,
-        max_mb=max_mb,
     )
     reasons = {model.name: pick.why for pick, model in made}
     missing = not_listed(m, targets, calibrated=calibration is not None)
     whys = _whys(made, model_feeds(m, batch=batch, seq=seq), tell) if explain else {}
-    models = {model.name: (model, pick.target) for pick, model in made}
-    return Ranking(judged, speed, reasons, whys, (*left_out, *missing), models, judged.machine)
+    return Ranking(verdict, speed, reasons, whys, (*left_out, *missing), models, verdict.machine)
 
 
 def _targets(given: str | Target | Sequence[str | Target]) -> list[Target]:
@@ -238,7 +247,7 @@ def _walk(pick: Pick, calibration: Dataset | None, known: dict[str, Model]) -> M
         so_far = repr([*pick.steps[: i + 1]])
         if so_far not in known:
             last = i == len(pick.steps) - 1
-            data = {"data": calibration} if last and pick.calibrated else {}
+            data = {"data": calibration} if verb == "quantize" and pick.calibrated else {}
             known[so_far] = function(verb)(m, **options, **data, name=pick.name if last else f"{pick.name}-{verb}")
         m = known[so_far]
     return m if m.name == pick.name else replace(m, name=pick.name)

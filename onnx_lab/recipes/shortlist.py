@@ -6,7 +6,7 @@ run over the data and a share of the benchmark's time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +39,9 @@ class Pick:
     why : str
         What speaks for it, in words.
     calibrated : bool
-        Whether its last step wants calibration data.
+        Whether its quantization wants calibration data.
+    twin : str
+        The pick that this one is with its shapes fixed; "" where they stay dynamic.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Pick:
     target: Target
     why: str
     calibrated: bool = False
+    twin: str = ""
 
 
 def kind_of(m: Model) -> str:
@@ -68,7 +71,13 @@ def kind_of(m: Model) -> str:
 
 
 def shortlist(
-    m: Model, targets: Iterable[Target], *, calibrated: bool = False, smallest: bool = False, padding: bool = True
+    m: Model,
+    targets: Iterable[Target],
+    *,
+    calibrated: bool = False,
+    smallest: bool = False,
+    padding: bool = True,
+    fixed: Mapping[str, int] | None = None,
 ) -> list[Pick]:
     """The recipes to try, the file as it is first.
 
@@ -83,6 +92,8 @@ def shortlist(
         Whether a limit on the size asks for the smallest file, whatever its speed.
     padding : bool, default True
         False: no text is ever padded, so a transformer needs no mask.
+    fixed : dict of str to int, optional
+        ``batch`` and ``seq`` that every recipe is also tried at, fixed.
 
     Examples
     --------
@@ -98,7 +109,15 @@ def shortlist(
             picks += _LISTS.get(target.provider, _compiled)(m, kind, target, calibrated)
             if smallest and target.provider == "cpu":
                 picks.append(_four_bits(m, target))
-    return picks if padding or kind != "transformer" else [_without_padding(p) for p in picks]
+    if not padding and kind == "transformer":
+        picks = [_without_padding(p) for p in picks]
+    return [*picks, *(_fixed(p, fixed) for p in picks if fixed and p.steps)]
+
+
+def _fixed(pick: Pick, shapes: Mapping[str, int]) -> Pick:
+    """Fixed at the end: calibration feeds may have any size, and what is proven is this file against its twin."""
+    steps = (*pick.steps, ("fix_shapes", dict(shapes)))
+    return replace(pick, name=f"{pick.name}-fixed", steps=steps, why=f"{pick.why}; shapes fixed", twin=pick.name)
 
 
 def _without_padding(pick: Pick) -> Pick:

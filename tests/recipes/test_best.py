@@ -74,6 +74,19 @@ def test_on_a_task_points_decide(m: lab.Model) -> None:
     assert "none qualifies" in str(none)
 
 
+def test_fixed_files_stand_beside_their_twins_and_are_judged_by_their_answers(m: lab.Model) -> None:
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.standard_normal((n, 8)).astype(np.float32)} for n in (3, 7)]  # of sizes a fixed file refuses
+    ranking = lab.best(m, feeds, target="cpu", batch=2, fixed=True, budget_s=2, explain=False)
+    rows = {r.name: r for r in ranking.rows}
+    assert set(rows) == {"tiny", *(f"tiny-{x}{f}" for x in ("optimized", "int8") for f in ("", "-fixed"))}
+    fixed, target = ranking.models["tiny-int8-fixed"]
+    assert [s.shape for s in fixed.inputs] == [(2, 8)]
+    assert target == lab.Target("cpu")
+    assert rows["tiny-int8-fixed"].cosine == rows["tiny-int8"].cosine
+    assert "shapes fixed" in ranking.reasons["tiny-int8-fixed"]
+
+
 def test_a_target_that_does_not_run_is_refused(m: lab.Model) -> None:
     with pytest.raises(ProviderError, match="coreml does not run here"):
         lab.best(m, target="coreml")
