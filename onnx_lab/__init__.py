@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from onnx_lab.transforms.bf16 import bf16 as bf16
     from onnx_lab.transforms.fix_shapes import fix_shapes as fix_shapes
     from onnx_lab.transforms.fp16 import fp16 as fp16
+    from onnx_lab.transforms.length_buckets import buckets as buckets
     from onnx_lab.transforms.mixed_precision import mixed_precision as mixed_precision
     from onnx_lab.transforms.optimize import optimize as optimize
     from onnx_lab.transforms.quantize import quantize as quantize
@@ -60,6 +61,7 @@ _HOME = {
     "bench": ("measure.bench", "bench"),
     "best": ("recipes.best", "best"),
     "bf16": ("transforms.bf16", "bf16"),
+    "buckets": ("transforms.length_buckets", "buckets"),
     "compare": ("measure.compare", "compare"),
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),

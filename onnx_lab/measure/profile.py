@@ -35,7 +35,8 @@ class NodeTime:
 
     `module` is the user's own module, "" where the engine's node has no counterpart in the file; `kind` is one of
     ``int8``, ``nbits``, ``float``, ``attention``, ``scaling``, ``cast``, ``normalization``, ``glue``, ``compiled``,
-    ``other``. `macs` are the multiply-accumulates of one run, 0 where they are not known.
+    ``other``. `macs` are the multiply-accumulates of one run, `weight_bytes` what its weight takes in the file; both 0
+    where they are not known.
     """
 
     name: str
@@ -45,6 +46,7 @@ class NodeTime:
     module: str
     seconds: float
     macs: int = 0
+    weight_bytes: int = 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,6 +95,13 @@ class Profile(Result):
         own = [n for n in self.nodes if n.kind == kind and n.macs]
         seconds = sum(n.seconds for n in own)
         return sum(n.macs for n in own) / seconds if seconds else 0.0
+
+    @property
+    def weight_rate(self) -> float:
+        """Bytes of weights per second of the products that read them: what the memory has to deliver at least."""
+        own = [n for n in self.nodes if n.macs and n.weight_bytes]
+        seconds = sum(n.seconds for n in own)
+        return sum(n.weight_bytes for n in own) / seconds if seconds else 0.0
 
     @property
     def modules(self) -> dict[str, float]:
@@ -192,6 +201,8 @@ def profile(
 
 def _node_time(found: Mapping[str, Any], origin: ir.Node | None) -> NodeTime:
     op, provider = found["op"], found["provider"]
+    weight = _weight(origin) if origin else None
+    filters = tuple(weight.shape.numpy()) if weight is not None and origin and origin.op_type == "Conv" else ()
     return NodeTime(
         found["name"],
         op,
@@ -199,7 +210,8 @@ def _node_time(found: Mapping[str, Any], origin: ir.Node | None) -> NodeTime:
         kind_of(op, provider),
         module_of(origin) if origin else "",
         found["seconds"],
-        macs_of(op, found["inputs"], found["outputs"], _filter(origin) if origin else ()),
+        macs_of(op, found["inputs"], found["outputs"], filters),
+        weight.nbytes if weight is not None else 0,
     )
 
 
@@ -210,16 +222,17 @@ def _names(node: ir.Node) -> list[str]:
     return [*filter(None, [node.name]), *(f"{r}_nchwc" for r in results)]
 
 
-def _filter(node: ir.Node) -> tuple[int, ...]:
-    """The shape of a convolution's weight as the file has it, also behind a DequantizeLinear."""
-    weight = node.inputs[1] if node.op_type == "Conv" else None
-    if weight is not None and (scaled := weight.producer()) is not None and scaled.inputs:
-        weight = scaled.inputs[0]
-    return tuple(weight.const_value.shape.numpy()) if weight is not None and weight.const_value is not None else ()
+def _weight(node: ir.Node) -> ir.TensorProtocol | None:
+    """The second input as the file has it, also behind a DequantizeLinear; None where it is computed."""
+    value = node.inputs[1] if len(node.inputs) > 1 else None
+    if value is not None and (scaled := value.producer()) is not None and scaled.op_type == "DequantizeLinear":
+        value = scaled.inputs[0]
+    return value.const_value if value is not None else None
 
 
 def _origin(name: str, origins: Mapping[str, ir.Node]) -> ir.Node | None:
-    """By the node's name; a fused node's begins with that of a node it was made of."""
+    """By the node's name; a fused node's begins with that of a node it was made of, or with "fused " before it."""
+    name = name.removeprefix("fused ")
     while name:
         if name in origins:
             return origins[name]

@@ -16,7 +16,7 @@ from onnx_lab.measure._kinds import WORDS
 from onnx_lab.measure._result import Machine, Result
 from onnx_lab.measure.profile import Profile, profile
 from onnx_lab.model import Model
-from onnx_lab.runtime._hardware import this_hardware
+from onnx_lab.runtime._hardware import memory_bandwidth, this_hardware
 from onnx_lab.runtime.target import Target
 from onnx_lab.task import Feeds
 
@@ -25,6 +25,10 @@ _WORTH_SAYING = 0.04
 #: A run of which the kernels take less than this waits for something else.
 _BUSY = 0.75
 _PRODUCTS = ("float", "int8", "nbits")
+#: Weights that come slower than this are on no machine bound by its memory, in bytes per second.
+_SLOWEST_MEMORY = 3e9
+#: Between these shares of what the memory gives they are; above them they come from a cache.
+_BOUND = (0.6, 1.3)
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,7 +124,7 @@ def why(
 
 def reasons(own: Profile, others: Profile) -> list[str]:
     """The sentences, from two profiles on the same feeds."""
-    said = [_main_work(own), *_exchanged(own, others), *_added(own, others)]
+    said = [_main_work(own), *_exchanged(own, others), *_added(own, others), _from_memory(own)]
     if own.busy < _BUSY:
         said.append(f"{1 - own.busy:.0%} of a run is spent between kernels: many small nodes, or threads that wait")
     return [s for s in said if s]
@@ -155,8 +159,24 @@ def _exchanged(own: Profile, others: Profile) -> list[str]:
     left = own.kinds.get("float", 0.0)
     if said and left > _WORTH_SAYING:
         nodes = sum(n.kind == "float" for n in own.nodes)
-        said.append(f"{left:.0%} of the time is still float products ({nodes} nodes)")
+        macs = sum(n.macs for n in own.nodes if n.kind == "float") / (sum(n.macs for n in own.nodes) or 1)
+        said.append(
+            f"{left:.0%} of the time is still float products ({nodes} nodes, {macs:.0%} of the multiply-accumulates)"
+        )
     return said
+
+
+def _from_memory(own: Profile) -> str:
+    """Whether weights come as fast as the memory gives them: then arithmetic is not what takes the time."""
+    if own.weight_rate < _SLOWEST_MEMORY:
+        return ""
+    limit = memory_bandwidth()
+    if not _BOUND[0] <= own.weight_rate / limit <= _BOUND[1]:
+        return ""
+    return (
+        f"bound by memory: products read their weights at {own.weight_rate / 1e9:.1f} GB/s, and a plain read on this "
+        f"machine reaches {limit / 1e9:.1f}: fewer bytes pay here, or more samples at once"
+    )
 
 
 def _because(kind: str, gain: float) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,10 @@ FEATURES: dict[str, tuple[frozenset[str], str]] = {
     "AMX_BF16": (frozenset({"amx_bf16"}), "bf16 tiles: OpenVINO uses them by default"),
     "AMX_INT8": (frozenset({"amx_int8"}), "int8 tiles"),
 }
+
+
+#: Larger than the caches of any CPU that this may meet.
+_READ_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,25 @@ def this_hardware() -> Hardware:
         available_bytes=available,
         memory_limited=limited,
     )
+
+
+@functools.cache
+def memory_bandwidth() -> float:
+    """Bytes per second that all allowed threads together read from memory: the best of a few tries, in 0.3 s.
+
+    Each thread looks for the largest number of an array of its own that no cache holds.
+    """
+    import numpy as np
+
+    threads = allowed_cpus()
+    parts = [np.ones(_READ_BYTES // 4 // threads, np.float32) for _ in range(threads)]
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(5):
+            start = time.perf_counter()
+            list(pool.map(np.max, parts))
+            best = max(best, _READ_BYTES / (time.perf_counter() - start))
+    return best
 
 
 def memory_limit_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:

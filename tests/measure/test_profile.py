@@ -15,6 +15,7 @@ from onnx_lab.errors import BadInput
 from onnx_lab.measure._kinds import WORDS, kind_of, macs_of
 from onnx_lab.measure.profile import NodeTime, Profile
 from onnx_lab.measure.why import reasons
+from onnx_lab.runtime._hardware import memory_bandwidth
 from onnx_lab.runtime._profiling import read_profile
 
 CPU = "CPUExecutionProvider"
@@ -41,6 +42,7 @@ def test_every_kernel_has_a_time_a_kind_and_its_products(found: Profile) -> None
     assert 0 < found.busy <= 1
     assert found.kinds == {"float": 1.0}
     assert found.rate("float") > 0
+    assert sorted(n.weight_bytes for n in found.nodes) == [4 * 16 * 4, 4 * 64 * 16]
     assert sum(found.operators.values()) == pytest.approx(found.kernels)
 
 
@@ -97,9 +99,25 @@ def test_reasons_name_the_work_the_rate_and_what_was_added() -> None:
     said = "\n".join(reasons(int8, fp32))
     assert "50% of the kernels' time is 8-bit products, 30 GMAC/s" in said
     assert "8-bit products run at 3.0 times the rate of fp32's float products" in said
-    assert "17% of the time is still float products (1 nodes)" in said
+    assert "17% of the time is still float products (1 nodes, 50% of the multiply-accumulates)" in said
     assert "scaling to and from 8 bits: 33% of the time in 1 nodes, where fp32 has 0" in said
     assert "50% of a run is spent between kernels" in said
+
+
+@pytest.mark.parametrize(("gigabytes", "bound"), [(1, False), (5, False), (8, True), (10, True), (40, False)])
+def test_weights_as_fast_as_the_memory_gives_them_are_named(
+    monkeypatch: pytest.MonkeyPatch, gigabytes: int, bound: bool
+) -> None:
+    monkeypatch.setattr("onnx_lab.measure.why.memory_bandwidth", lambda: 10e9)
+    nodes = (NodeTime("p", "MatMul", CPU, "float", "", 1.0, 10, gigabytes * 10**9),)
+    own = dataclasses.replace(made({"float": 1.0}), nodes=nodes)
+    assert ("bound by memory" in "\n".join(reasons(own, made({"float": 2.0}, model="fp32")))) == bound
+
+
+def test_the_memory_of_this_machine_is_measured_once() -> None:
+    first = memory_bandwidth()
+    assert 5e8 < first < 2e12
+    assert memory_bandwidth() == first
 
 
 def test_why_profiles_both_on_the_same_feeds() -> None:
