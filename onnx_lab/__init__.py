@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from onnx_lab.measure.infer import infer as infer
     from onnx_lab.measure.inspect import inspect as inspect
     from onnx_lab.measure.profile import profile as profile
+    from onnx_lab.measure.trace import trace as trace
     from onnx_lab.measure.verdict import verdict as verdict
     from onnx_lab.measure.why import why as why
     from onnx_lab.model import Model as Model
@@ -78,6 +79,7 @@ _HOME = {
     "quantize": ("transforms.quantize", "quantize"),
     "samples": ("samples", ""),
     "simplify": ("transforms.simplify", "simplify"),
+    "trace": ("measure.trace", "trace"),
     "verdict": ("measure.verdict", "verdict"),
     "why": ("measure.why", "why"),
     "workspace": ("workspace", ""),

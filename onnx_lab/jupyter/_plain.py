@@ -101,6 +101,7 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
         "bench": bench,
         "profile": profile,
         "why": profile,
+        "trace": lambda _: code.trace_code(),
         "best": _recipes,
         "verdict": lambda _: code.accuracy_code() + "\n\n# and its speed:\n" + code.bench_code(),
         "doctor": lambda _: code.doctor_code(),
@@ -114,7 +115,8 @@ def _recipes(given: Mapping[str, Any]) -> str:
 
     target = given.get("target", "auto")
     words = [t for t in (target if isinstance(target, list) else [target]) if t != "auto"] or ["cpu"]
-    picks = shortlist(given["m"], [Target.of(w) for w in words], calibrated="calibration" in given)
+    options = {"calibrated": "calibration" in given, "padding": given.get("padding", True)}
+    picks = shortlist(given["m"], [Target.of(w) for w in words], **options)
     return "\n\n".join(f"# {p.why}\n{Recipe(*p.steps, name=p.name).to_python()}" for p in picks if p.steps)
 
 

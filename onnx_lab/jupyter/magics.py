@@ -35,6 +35,7 @@ VERBS: Mapping[str, str] = {
     "bench": "measuring",
     "profile": "profiling",
     "why": "explaining",
+    "trace": "tracing",
     "verdict": "judging",
     "best": "finding the best of",
     "doctor": "examining this machine",
@@ -100,7 +101,7 @@ class OnnxLab(Magics):
             [VERBS[verb], *(call.typed.get(signature.positional[0].name, []) if signature.positional else [])]
         )
         with Live(self.shell, title, silent=call.silent) as live:
-            if verb in ("bench", "best", "mixed_precision"):
+            if verb in ("bench", "best", "mixed_precision", "trace"):
                 call.arguments["progress"] = live.progress
             value = function(verb)(**call.arguments)
         return value if not call.silent or self._assigned(magic, line) else None

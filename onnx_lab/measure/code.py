@@ -123,6 +123,37 @@ def compare_code(target: Target | str | None = None) -> str:
     )
 
 
+def trace_code() -> str:
+    """Every tensor that two files share, each made an output, and its relative error.
+
+    Examples
+    --------
+    >>> print(trace_code().splitlines()[0])
+    import numpy as np
+    """
+    return """import numpy as np
+import onnx
+import onnxruntime as ort
+
+feeds = {...}  # one batch: arrays by input name
+
+
+def tensors(path):
+    graph = (model := onnx.load(path)).graph
+    names = dict.fromkeys(name for node in graph.node for name in node.output if name)
+    given = {output.name for output in graph.output}
+    graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in given)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return dict(zip(names, session.run(list(names), feeds)))
+
+
+a, b = tensors("a.onnx"), tensors("b.onnx")
+for name, x in a.items():
+    if name in b and x.dtype.kind == "f" and x.shape == b[name].shape:
+        x, y = x.astype(np.float64), b[name].astype(np.float64)
+        print(name, np.linalg.norm(x - y) / np.linalg.norm(x))"""
+
+
 def accuracy_code(target: Target | str | None = None) -> str:
     """Share of right answers over labelled batches."""
     return "\n".join(

@@ -132,7 +132,7 @@ def compare(
     >>> bool(same), same.outputs[0].changed
     (True, 0.0)
     """
-    batches = _batches(data)
+    batches = batches_of(data)
     tallies: dict[str, _Tally] = {}
     with answering(a, target) as run_a, answering(b, target) as run_b:
         for feeds in batches:
@@ -209,7 +209,8 @@ def _numbers(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic]) -> tuple[_A
     return a.astype(np.float64), b.astype(np.float64)
 
 
-def _batches(data: Task | Dataset | Feeds) -> Iterable[Feeds]:
+def batches_of(data: Task | Dataset | Feeds) -> Iterable[Feeds]:
+    """The feeds of a Task, of a dataset, or the one that was given."""
     if isinstance(data, Task):
         return data.feeds
     return [dict(data)] if isinstance(data, Mapping) else data

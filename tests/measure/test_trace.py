@@ -1,0 +1,173 @@
+"""trace: a spoiled weight is named first, NaN too, and what a quantization costs is told node by node."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import onnx_lab as lab
+from onnx_lab.errors import BadInput
+from onnx_lab.measure._differences import Sums
+from onnx_lab.measure.code import trace_code
+from onnx_lab.model import Model
+
+LAYERS = 5
+RNG = np.random.default_rng(0)
+FEEDS = {"x": RNG.standard_normal((6, 16)).astype(np.float32)}
+
+
+def deep(path: Path, *, spoil: int | None = None, factor: float = 1.5) -> Model:
+    """Five layers, MatMul and Tanh; one weight of one layer may be multiplied."""
+    rng = np.random.default_rng(1)
+    nodes, weights, flows = [], [], "x"
+    for i in range(LAYERS):
+        w = rng.standard_normal((16, 16)).astype(np.float32) / 4
+        if spoil == i:
+            w[:, 0] *= factor
+        weights.append(numpy_helper.from_array(w, f"w{i}"))
+        nodes.append(helper.make_node("MatMul", [flows, f"w{i}"], [f"product{i}"], name=f"/layer{i}/MatMul"))
+        nodes.append(helper.make_node("Tanh", [f"product{i}"], [f"layer{i}"], name=f"/layer{i}/Tanh"))
+        flows = f"layer{i}"
+    graph = helper.make_graph(
+        nodes,
+        "deep",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 16])],
+        [helper.make_tensor_value_info(flows, TensorProto.FLOAT, ["batch", 16])],
+        weights,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return lab.load(path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return deep(tmp_path_factory.mktemp("whole") / "whole.onnx")
+
+
+@pytest.mark.parametrize("layer", [0, 3])
+def test_a_spoiled_weight_is_named_first_and_most(whole: Model, tmp_path: Path, layer: int) -> None:
+    found = lab.trace(whole, deep(tmp_path / "spoiled.onnx", spoil=layer), FEEDS)
+    assert not found
+    assert found.first is not None
+    assert found.most is not None
+    assert found.first.tensor == found.most.tensor == f"product{layer}"
+    assert (found.first.module, found.first.op) == (f"layer{layer}", "MatMul")
+    assert [r.error for r in found.rows[: 2 * layer]] == [0.0] * 2 * layer
+    assert found.exclude[0] == f"/layer{layer}/MatMul"
+    said = str(found)
+    assert f"first over 0.001: product{layer} (MatMul in layer{layer})" in said
+    assert "at the end, layer4" in said
+
+
+def test_the_same_file_agrees_everywhere(whole: Model) -> None:
+    found = lab.trace(whole, lab.simplify(whole, name="again"), [FEEDS, FEEDS])
+    assert found
+    assert found.n == 12
+    assert found.first is None
+    assert "no tensor is further apart" in str(found)
+    assert len(found.to_pandas()) == len(found.rows) == 2 * LAYERS
+
+
+def test_reading_stops_at_the_first_on_demand(whole: Model, tmp_path: Path) -> None:
+    read = []
+    spoiled = deep(tmp_path / "spoiled.onnx", spoil=1)
+    found = lab.trace(whole, spoiled, FEEDS, stop_at_first=True, progress=read.append)
+    assert found.first is not None
+    assert found.first.tensor == "product1"
+    assert read[-1] == {"kind": "tracing", "done": 3, "total": 2 * LAYERS}
+
+
+def test_infinity_is_told_with_its_layer(whole: Model, tmp_path: Path) -> None:
+    found = lab.trace(whole, deep(tmp_path / "spoiled.onnx", spoil=2, factor=float("inf")), FEEDS)
+    assert found.most is not None
+    assert found.most.tensor == "product2"
+    assert found.most.bad in ("Inf", "NaN")
+    assert found.rows[-1].error > 0
+
+
+def test_what_it_says_to_exclude_makes_an_int8_file_nearer(whole: Model) -> None:
+    int8 = lab.quantize(whole, method="static", data=[FEEDS], quantize_output=True)
+    found = lab.trace(whole, int8, FEEDS)
+    assert {r.tensor for r in found.rows} >= {"layer0", "layer4"}
+    nearer = lab.quantize(whole, method="static", data=[FEEDS], quantize_output=True, exclude_nodes=found.exclude)
+    assert lab.trace(whole, nearer, FEEDS).rows[-1].error < found.rows[-1].error
+
+
+def test_hidden_positions_do_not_count(bert_like: Model) -> None:
+    ids = np.array([[3, 4, 5], [6, 7, 8]])
+    feeds = {"ids": ids, "attention_mask": np.array([[1, 1, 1], [1, 0, 0]])}
+    graph = bert_like.to_ir()
+    table = next(v for v in graph.graph.initializers.values() if v.name == "table")
+    spoiled = table.const_value.numpy().copy()
+    spoiled[7:] += 1.0  # the words at hidden positions only
+    table.const_value = ir.tensor(spoiled, name="table")
+    path = Path(str(bert_like.path)).with_name("spoiled.onnx")
+    ir.save(graph, path)
+    assert lab.trace(bert_like, lab.load(path), feeds)
+    assert not lab.trace(bert_like, lab.load(path), {**feeds, "attention_mask": np.ones_like(ids)})
+
+
+@pytest.fixture
+def bert_like(tmp_path: Path) -> Model:
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["table", "ids"], ["words"], name="words"),
+            helper.make_node("Cast", ["attention_mask"], ["seen"], to=TensorProto.FLOAT, name="seen"),
+        ],
+        "net",
+        [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "seq"]) for n in ("ids", "attention_mask")],
+        [
+            helper.make_tensor_value_info("words", TensorProto.FLOAT, ["batch", "seq", 4]),
+            helper.make_tensor_value_info("seen", TensorProto.FLOAT, ["batch", "seq"]),
+        ],
+        [numpy_helper.from_array(np.ones((10, 4), np.float32), "table")],
+    )
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return lab.load(path)
+
+
+def test_strangers_and_no_data_are_refused(whole: Model) -> None:
+    with pytest.raises(BadInput, match="no tensor of the same name"):
+        lab.trace(whole, lab.samples.tiny(), FEEDS)
+    with pytest.raises(BadInput, match="no data"):
+        lab.trace(whole, whole, [])
+
+
+def test_it_draws_every_tensor_and_names_the_worst(whole: Model, tmp_path: Path) -> None:
+    chart = lab.trace(whole, deep(tmp_path / "spoiled.onnx", spoil=3), FEEDS).plot()
+    line, named = chart.figure.data
+    assert len(line.x) == 2 * LAYERS
+    assert named.text[0] == "product3"
+    assert "product3" in repr(chart)
+
+
+def test_the_plain_code_finds_the_same(whole: Model, tmp_path: Path) -> None:
+    whole.save(tmp_path / "a.onnx")
+    deep(tmp_path / "b.onnx", spoil=3)
+    np.save(tmp_path / "x.npy", FEEDS["x"])
+    code = trace_code().replace("{...}", '{"x": np.load("x.npy")}')
+    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    errors = {name: float(e) for name, e in (line.split() for line in told.splitlines())}
+    found = lab.trace(whole, lab.load(tmp_path / "b.onnx"), FEEDS)
+    assert errors == pytest.approx({r.tensor: r.error for r in found.rows}, rel=1e-4)
+
+
+def test_sums_over_batches_are_those_of_the_whole() -> None:
+    a, b = RNG.standard_normal((2, 70_000)).astype(np.float32)
+    sums = Sums()
+    for part in np.split(np.arange(70_000), [10, 66_000]):
+        sums.add(a[part], b[part])
+    r = sums.result("t", "n", "MatMul", "", 0.0)
+    assert r.error == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a), rel=1e-5)
+    assert r.cosine == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), abs=1e-6)
+    assert r.mean == pytest.approx(np.abs(a - b).mean(), rel=1e-5)
+    assert r.largest == np.abs(a - b).max()
+    assert r.snr == pytest.approx(-20 * np.log10(r.error))
