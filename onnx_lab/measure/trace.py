@@ -147,7 +147,7 @@ def trace(
     cap_mb : float, default 512
         Megabytes of tensors held at once, of each model.
     progress : callable, optional
-        Called with a dict: ``kind`` "tracing", ``done`` and ``total`` tensors.
+        Called with a dict: ``kind`` "tracing", ``done`` and ``of`` in tensors, ``state`` in words.
 
     Returns
     -------
@@ -178,7 +178,8 @@ def trace(
             for done, ((name, x), (_, y)) in enumerate(zip(one.read(feeds), other.read(feeds), strict=True)):
                 _count(sums, name, x, y, feeds)
                 if progress:
-                    progress({"kind": "tracing", "done": done + 1, "total": len(names)})
+                    state = f"{name}, tensor {done + 1} of {len(names)}, {samples} samples"
+                    progress({"kind": "tracing", "done": done + 1, "of": len(names), "state": state})
                 apart = name in sums and (sums[name].error > rtol or bool(sums[name].bad))
                 if stop_at_first and apart:
                     break
