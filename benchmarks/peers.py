@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -117,6 +118,7 @@ def rivals(source: Source, wanted: Sequence[str], folder: Path) -> Iterator[tupl
         venv, step = RIVALS[who]
         python, out = peer_venvs.python(venv), folder / who
         print(f"{who} makes its files", flush=True)
+        shutil.rmtree(out, ignore_errors=True)  # nothing that was made, or cached, before
         making, told = make(who, [python, HERE / "peer_steps" / f"{step}.py", source.folder, out])
         yield making, [_of_rival(who, python, source, *line.values()) for line in told]
 
@@ -188,6 +190,8 @@ def entered(source: Source, found: list[Contestant], base: Entrant) -> list[Cont
     truth, least = source.answers(0), seconds_alone(base)
     kept = []
     for c in found:
+        if c.kind not in COSINE:  # made for its size
+            continue
         try:
             c.cosine = cosine(truth, c.answer(0))
             speed = least / seconds_alone(c.entrant(source.feeds))
@@ -261,37 +265,51 @@ def _ratio(r: Interval) -> str:
 
 def main() -> int:
     """Make everything, time everything, print the tables, write JSON."""
+    options = _options()
+    source = SOURCES[options.model](options.out / options.model)
+    wanted = [r for r in options.rivals.split(",") if r in source.rivals]
+    makings, found = theirs(source, wanted, options.out)
+    if options.making:
+        return 0
+    making, made = ours(source, options.best_budget)
+    print(f"{making.who}: {len(made)} files, {making}", flush=True)
+    base_entrant = contestants({"PyTorch": source.net}, ["cpu"])[0].entrant(source.feeds, allowed_cpus())
+    found = entered(source, [*found, *made], base_entrant)
+    base = race(source, found, base_entrant, options.budget)
+    print(table(source, found).text(), verdicts(source, found).text(), sep="\n\n")
+    times = (f"{x}: {t * 1e3:.1f} ms" for x, t in zip(source.labels, base, strict=True))
+    print(f"{this_machine().cpu}; PyTorch: {', '.join(times)}")
+    value = {"makings": [asdict(m) for m in (*makings, making)], "base_s": base, "rows": [_record(c) for c in found]}
+    (options.out / f"{options.model}.json").write_text(json.dumps(value, indent=1))
+    return 0
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=list(SOURCES), default="bert")
     parser.add_argument("--rivals", default=",".join(RIVALS), help="comma separated (default: all)")
     parser.add_argument("--budget", type=float, default=400.0, help="seconds of timing (default 400)")
     parser.add_argument("--best-budget", type=float, default=45.0, help="seconds lab.best measures at each shape")
+    parser.add_argument("--making", action="store_true", help="only make the files, and say what that cost")
     parser.add_argument("--out", type=Path, default=peer_venvs.HOME / "files", help="where sources and files go")
-    options = parser.parse_args()
-    source = SOURCES[options.model](options.out / options.model)
-    wanted = [r for r in options.rivals.split(",") if r in source.rivals]
+    return parser.parse_args()
+
+
+def theirs(source: Source, wanted: Sequence[str], out: Path) -> tuple[list[Making], list[Contestant]]:
+    """All rivals' files; where Olive is among them, the lab makes the same set, to compare what that costs."""
     makings: list[Making] = []
     found: list[Contestant] = []
-    for making, made in [*rivals(source, wanted, options.out / options.model), ours(source, options.best_budget)]:
+    for making, made in rivals(source, wanted, out / source.folder.name):
         makings.append(making)
         found += made
         print(f"{making.who}: {len(made)} files, {making}", flush=True)
     if "olive" in wanted:
-        command = [sys.executable, HERE / "peer_steps" / "lab_itself.py", source.folder, options.out / "lab"]
+        shutil.rmtree(out / "lab", ignore_errors=True)
+        command = [sys.executable, HERE / "peer_steps" / "lab_itself.py", source.folder, out / "lab"]
         same, _ = make("onnx_lab, the files that Olive makes", command)
         print(f"{same.who}: {same}", flush=True)
         makings.append(same)
-    base_entrant = contestants({"PyTorch": source.net}, ["cpu"])[0].entrant(source.feeds, allowed_cpus())
-    found = entered(source, found, base_entrant)
-    base = race(source, found, base_entrant, options.budget)
-    print(table(source, found).text(), verdicts(source, found).text(), sep="\n\n")
-    print(
-        f"{this_machine().cpu}; PyTorch: "
-        + ", ".join(f"{x}: {t * 1e3:.1f} ms" for x, t in zip(source.labels, base, strict=True))
-    )
-    value = {"makings": [asdict(m) for m in makings], "base_s": base, "rows": [_record(c) for c in found]}
-    (options.out / f"{options.model}.json").write_text(json.dumps(value, indent=1))
-    return 0
+    return makings, found
 
 
 def _record(c: Contestant) -> dict[str, Any]:

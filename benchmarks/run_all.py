@@ -17,7 +17,7 @@ from onnx_lab.measure._result import this_machine
 
 HERE = Path(__file__).parent
 RAW = HERE.parent / "artifacts" / "benchmarks"
-SCRIPTS = ("bert_base", "sample_task", "honesty")
+SCRIPTS = ("bert_base", "sample_task", "precisions", "honesty")
 _WORDS = {True: "yes", False: "**no**", None: "-"}
 
 

@@ -1,4 +1,4 @@
-"""Olive: `olive run` on the configuration of its BERT example: conversion, transformer optimization, dynamic int8."""
+"""Olive: `olive run` on the configuration of its BERT example: conversion, transformer optimization, int8, 4 bits."""
 
 import json
 import os
@@ -16,6 +16,7 @@ recipes = {
     "Olive, conversion and optimization": ("exact", {"optimize": fused}),
     "Olive, optimization, dynamic int8": ("int8", {"optimize": fused, "quantize": {"type": "OnnxDynamicQuantization"}}),
     "Olive, dynamic int8": ("int8", {"quantize": {"type": "OnnxDynamicQuantization"}}),
+    "Olive, 4 bits": ("int4", {"quantize": {"type": "OnnxBlockWiseRtnQuantization"}}),
 }
 made = []
 for i, (name, (kind, passes)) in enumerate(recipes.items()):
