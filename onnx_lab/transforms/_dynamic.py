@@ -17,6 +17,7 @@ from onnx_lab.transforms._carry import carry_metadata
 from onnx_lab.transforms._int8 import DEFAULT_OPS, POSSIBLE_OPS
 from onnx_lab.transforms._method import Method, Prepared
 from onnx_lab.transforms._options import names, one_of
+from onnx_lab.transforms._quick_channels import quick_channels
 from onnx_lab.transforms._select import select_nodes
 from onnx_lab.transforms.unfuse import fold_weights, split_attention
 
@@ -111,7 +112,7 @@ def _run(
     # shapes that an exporter or optimizer left behind contradict the quantizer's own inference once it turns weights
     del proto.graph.value_info[:]
     add_pre_process_metadata(proto)  # it would advise, on the root logger, the preparation that was just made
-    with quiet("onnxruntime"):
+    with quiet("onnxruntime"), quick_channels():
         try:
             quantize_dynamic(
                 proto,

@@ -19,6 +19,7 @@ from onnx_lab.transforms._calibration import Ranges, calibrate
 from onnx_lab.transforms._carry import carry_metadata
 from onnx_lab.transforms._dataset import Identity, identify
 from onnx_lab.transforms._method import Method, Prepared
+from onnx_lab.transforms._quick_channels import quick_channels
 from onnx_lab.transforms._select import select_nodes
 from onnx_lab.transforms._smooth import largest, sites, smooth
 from onnx_lab.transforms._static_code import plain_code
@@ -162,7 +163,7 @@ def _quantized(
     proto = _typed(ir.to_proto(before), [*found.ranges, *passed_on])
     for value in before.graph.initializers.values():
         value.const_value = None  # its metadata is all that is needed of it from here on
-    with quiet("onnxruntime", "root"):  # it logs on the root logger
+    with quiet("onnxruntime", "root"), quick_channels():  # it logs on the root logger
         try:
             proto = update_opset_version(proto, _type(options.weight_type), _type(options.activation_type))
             ranges = TensorsData(CalibrationMethod.MinMax, bounds)
