@@ -12,6 +12,7 @@ from typing import Any
 from onnx_lab.card import Card, Shown, Table
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Model, Step
+from onnx_lab.task import Dataset
 
 FORMAT = 1
 
@@ -91,11 +92,15 @@ class Recipe(Shown):
             raise BadInput(f"{kind} of format {number}", accepted=f"Recipe of format {FORMAT}", do="update onnx-lab")
         return cls(*steps, name=name)
 
-    def __call__(self, m: Model, *, name: str | None = None) -> Model:
-        """Apply all steps to `m`; the last result bears `name` (default: the input's name and the recipe's)."""
+    def __call__(self, m: Model, *, data: Dataset | None = None, name: str | None = None) -> Model:
+        """Apply all steps to `m`; the last result bears `name` (default: the input's name and the recipe's).
+
+        `data` is for steps that were calibrated: a lineage tells which feeds they saw, and does not hold them.
+        """
         for i, (verb, options) in enumerate(self.steps):
-            last = i == len(self.steps) - 1
-            m = function(verb)(m, **options, **({"name": name or f"{m.name}-{self.name}"} if last else {}))
+            last = {"name": name or f"{m.name}-{self.name}"} if i == len(self.steps) - 1 else {}
+            given = {"data": data} if data is not None and "data" in options else {}
+            m = function(verb)(m, **{**options, **given, **last})
         return m
 
     def __eq__(self, other: object) -> bool:

@@ -65,7 +65,11 @@ def _checked(m: Model, data: Dataset) -> Iterator[Feeds]:
             "data is a Task", accepted=_ACCEPTED, do="data=task.feeds, or better samples that are not measured on"
         )
     if isinstance(data, str | Mapping) or not isinstance(data, Iterable):
-        do = "data=[feeds]" if isinstance(data, Mapping) else "the feeds; a lineage only tells which they were"
+        do = (
+            "data=[feeds]"
+            if isinstance(data, Mapping)
+            else "the feeds themselves; a recipe from a lineage takes them as recipe(m, data=...)"
+        )
         raise BadInput(f"data of type {type(data).__name__}", accepted=_ACCEPTED, do=do)
     batches = iter(data)
     if batches is data:

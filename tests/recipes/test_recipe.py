@@ -66,3 +66,14 @@ def test_text_that_is_no_recipe(text: str) -> None:
 
 def test_it_shows_itself() -> None:
     assert "keep_io=True" in str(lab.Recipe(("fp16", {"keep_io": True})))
+
+
+def test_a_calibrated_step_from_a_lineage_is_given_its_feeds_anew() -> None:
+    m = lab.samples.tiny()
+    feeds = [{"x": np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)}]
+    made = lab.quantize(lab.optimize(m, name="o"), method="static", data=feeds, quantize_output=True, name="q")
+    recipe = lab.Recipe.of(made)
+    with pytest.raises(BadInput, match=r"recipe\(m, data="):
+        recipe(m)
+    assert recipe(m, data=feeds).header.operators == made.header.operators
+    assert lab.Recipe("optimize")(m, data=feeds).name == "tiny-recipe"  # a step without data does not mind

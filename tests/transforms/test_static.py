@@ -157,7 +157,7 @@ def test_the_data_is_part_of_the_key() -> None:
         ([TINY[0]["x"]], "batch 0 of data is a ndarray"),
         ([TINY[0], {"x": np.zeros((2, 7), np.float32)}], "batch 1 of data: feed 'x' of float32[2, 7]: axis 1 is 7"),
         ([{"y": TINY[0]["x"]}], "choose from: x"),
-        ("32 samples in 4 batches", "a lineage only tells which they were"),
+        ("32 samples in 4 batches", "a recipe from a lineage takes them as"),
         (lab.Task("t", TINY[:1], np.zeros(8, np.int64), ("a",)), "data is a Task"),
     ],
 )
