@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from onnx_lab import samples as samples
     from onnx_lab import workspace as workspace
     from onnx_lab._load import load as load
+    from onnx_lab.background.job import Job as Job
+    from onnx_lab.background.job import jobs as jobs
+    from onnx_lab.background.job import start as start
     from onnx_lab.exporters.export import export as export
     from onnx_lab.measure.accuracy import accuracy as accuracy
     from onnx_lab.measure.bench import bench as bench
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 # public name -> (module, attribute); "" takes the module itself
 _HOME = {
     "ClipPair": ("pair", "ClipPair"),
+    "Job": ("background.job", "Job"),
     "Model": ("model", "Model"),
     "Recipe": ("recipes.recipe", "Recipe"),
     "Step": ("model", "Step"),
@@ -71,6 +75,7 @@ _HOME = {
     "fp16": ("transforms.fp16", "fp16"),
     "infer": ("measure.infer", "infer"),
     "inspect": ("measure.inspect", "inspect"),
+    "jobs": ("background.job", "jobs"),
     "load": ("_load", "load"),
     "mixed_precision": ("transforms.mixed_precision", "mixed_precision"),
     "optimize": ("transforms.optimize", "optimize"),
@@ -79,6 +84,7 @@ _HOME = {
     "quantize": ("transforms.quantize", "quantize"),
     "samples": ("samples", ""),
     "simplify": ("transforms.simplify", "simplify"),
+    "start": ("background.job", "start"),
     "trace": ("measure.trace", "trace"),
     "verdict": ("measure.verdict", "verdict"),
     "why": ("measure.why", "why"),

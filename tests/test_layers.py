@@ -12,7 +12,8 @@ import onnx_lab
 PACKAGE = Path(onnx_lab.__file__).parent
 CORE = "core"  # the modules that lie directly in onnx_lab/
 MAY_IMPORT = {
-    "jupyter": {"recipes", "plots", "transforms", "measure", "exporters", "samples", "runtime", CORE},
+    "jupyter": {"background", "recipes", "plots", "transforms", "measure", "exporters", "samples", "runtime", CORE},
+    "background": {"runtime", CORE},  # which function a job calls is known by its name only
     "recipes": {"transforms", "measure", "exporters", "runtime", CORE},
     "plots": {"measure", CORE},
     "transforms": {"runtime", CORE},

@@ -94,14 +94,7 @@ class Child:
         """Why it is gone, in words, with the last lines it wrote and its largest memory."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(2)
-        code = self._process.poll()
-        how = "its process stopped answering"
-        if code is not None and code < 0:
-            number = signal.Signals(-code)
-            how = _WORDS.get(number, f"it was ended by {number.name}")
-            self.advice = _ADVICE.get(number, "")
-        elif code is not None:
-            how = f"its process ended with code {code}"
+        how, self.advice = how_it_ended(self._process.poll())
         peak = max(peak_bytes, self.peak_seen)
         said = _tail(self._stderr)
         self.kill()
@@ -112,6 +105,22 @@ class Child:
         with contextlib.suppress(OSError, StopIteration, ValueError):
             lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
             self.peak_seen = next(int(x.split()[1]) * 1024 for x in lines if x.startswith("VmHWM"))
+
+
+def how_it_ended(code: int | None) -> tuple[str, str]:
+    """The return code of a child in words, and what to do about it ("" where nothing is known).
+
+    Examples
+    --------
+    >>> how_it_ended(3), how_it_ended(-11)[0]
+    (('its process ended with code 3', ''), 'it crashed with a segmentation fault')
+    """
+    if code is None:
+        return "its process stopped answering", ""
+    if code >= 0:
+        return f"its process ended with code {code}", ""
+    number = signal.Signals(-code)
+    return _WORDS.get(number, f"it was ended by {number.name}"), _ADVICE.get(number, "")
 
 
 def child_environment(threads: int) -> dict[str, str]:
