@@ -113,7 +113,7 @@ def test_nothing_is_drawn_after_the_end(screen: Screen) -> None:
     ("event", "told"),
     [
         ({"kind": "waiting", "seconds": 3.0, "for": "process 7"}, "waiting 3 s for process 7"),
-        ({"kind": "start", "of": 30.0, "contestants": ["a", "b"], "shapes": ["(1)"]}, "starting processes for a, b"),
+        ({"kind": "start", "of": 30.0, "contestants": ["a", "b"], "grid": [[1, None]]}, "starting processes for a, b"),
         (ROUND, "12 of 30 s"),
     ],
 )
