@@ -96,11 +96,11 @@ def _cells() -> dict[str, list[str]]:
 
 def _pickler() -> Any:
     """cloudpickle's, which sends classes of a notebook by value; Python's own without it."""
-    base: Any
     try:
-        from cloudpickle import Pickler as base
+        import cloudpickle as tool
     except ImportError:
-        from pickle import Pickler as base
+        tool = pickle
+    base: Any = tool.Pickler
 
     class Pickler(base):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:

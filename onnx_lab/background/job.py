@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from onnx_lab.background._words import told
 from onnx_lab.background._job import Job
+from onnx_lab.background._words import told
 from onnx_lab.card import Card, Shown, Table
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.runtime._hardware import this_hardware

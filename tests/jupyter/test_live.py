@@ -9,8 +9,8 @@ from onnx_lab.errors import Stopped
 from onnx_lab.jupyter import _live, _panel
 from onnx_lab.jupyter._live import Live
 
-ROW = {"name": "fp32", "target": "cpu", "batch": 1, "seq": 128, "p50": 0.02, "ratio": 1.0, "ratio_low": 1.0,
-       "ratio_high": 1.0, "verdict": "reference"}  # fmt: skip
+ROW = {"name": "fp32", "target": "cpu", "batch": 1, "seq": 128, "p50": 0.02, "low": 0.019, "high": 0.021,
+       "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "verdict": "reference", "size_bytes": 4_000_000}  # fmt: skip
 FAST = {**ROW, "name": "int8", "p50": 0.005, "ratio": 4.0, "ratio_low": 3.9, "ratio_high": 4.1, "verdict": "faster"}
 ROUND = {"kind": "round", "done": 12.0, "of": 30.0, "rows": [ROW, FAST]}
 
