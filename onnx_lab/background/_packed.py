@@ -109,9 +109,9 @@ def _pickler() -> Any:
 
         def reducer_override(self, obj: Any) -> Any:
             torch = sys.modules.get("torch")
-            if torch is not None and type(obj) is torch.storage.TypedStorage and obj.device.type == "cpu":
-                untyped = self._storages.setdefault(obj.data_ptr(), obj.untyped())
-                return _typed, (untyped, obj.dtype)
+            if torch is not None and type(obj) is torch.storage.TypedStorage:
+                untyped = obj._untyped_storage  # its public name warns
+                return _typed, (self._storages.setdefault(untyped.data_ptr(), untyped), obj.dtype)
             if torch is not None and type(obj) is torch.UntypedStorage and obj.device.type == "cpu":
                 flat = torch.tensor([], dtype=torch.uint8).set_(obj)
                 return _untyped, (pickle.PickleBuffer(flat.numpy()),)

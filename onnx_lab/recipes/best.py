@@ -156,7 +156,8 @@ def best(
     explain : bool, default True
         Profile each file beside the original, and say where its time goes.
     progress : callable, optional
-        Called with a dict: ``kind`` is ``"making"`` or ``"profiling"`` (with ``name``, ``done``, ``of``), or those of `onnx_lab.bench`.
+        Called with a dict: ``kind`` is ``"making"`` or ``"profiling"`` (with ``name``, ``done``, ``of``), or
+        those of `onnx_lab.bench`.
 
     Returns
     -------
