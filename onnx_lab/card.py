@@ -84,7 +84,7 @@ class Table:
             low, high = (max(0.0, min(1.0, x)) * 100 for x in span)
             high = max(high, low + 0.8)  # a short one is still seen
             stops = f"transparent {low:.1f}%,{DIM} {low:.1f}%,{DIM} {high:.1f}%,transparent {high:.1f}%"
-            layers.append(f"linear-gradient(to right,{stops}) 0 100%/100% 3px no-repeat")
+            layers.append(f"linear-gradient(to right,{stops}) 0 50%/100% 3px no-repeat")
         if (bar := self.bars.get((r, c))) is not None:
             share = f"{max(0.0, min(1.0, bar)) * 100:.0f}%"
             layers.append(f"linear-gradient(to right,{_BAR} {share},transparent {share})")
@@ -183,7 +183,7 @@ def _cell(tag: str, value: str, number: bool, tone: str = "", behind: str = "") 
     if tag == "th" or tone:
         style += f";color:{DIM if tag == 'th' else TONES[tone]};font-weight:600"
     if behind:
-        style += f";background:{behind}"
+        style += f";background:{behind}" + ("" if value else ";min-width:200px")
     align = " align='right'" if number else ""  # where styles are stripped, this is not
     return f"<{tag}{align} style='{style}'>{escape(value)}</{tag}>"
 

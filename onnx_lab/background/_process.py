@@ -62,6 +62,7 @@ class Process:
         self._closing = threading.Lock()
         self.peak_bytes = 0
         self.ended = ""  #: why the parent ended it, in words
+        self._advice = ""
         self._sender = threading.Thread(target=self._send, args=(call,), daemon=True)
         self._sender.start()
         try:
@@ -90,9 +91,10 @@ class Process:
         self.end("")
         self._close()
 
-    def end(self, why: str) -> None:
+    def end(self, why: str, advice: str = "") -> None:
         """Kill it and all below it; the first reason counts."""
-        self.ended = self.ended or why
+        if not self.ended:
+            self.ended, self._advice = why, advice
         for pid in [*_below(self._child.pid), self._child.pid]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 if pid != self._child.pid or self._child.poll() is None:
@@ -111,7 +113,7 @@ class Process:
 
     def death(self) -> tuple[str, str]:
         """Why it ended without a word, with its largest memory, and what helps."""
-        words, advice = (self.ended, "") if self.ended else how_it_ended(self._child.poll())
+        words, advice = (self.ended, self._advice) if self.ended else how_it_ended(self._child.poll())
         return f"{words} (peak memory {megabytes(self.peak_bytes)})", advice
 
     def _send(self, call: Packed) -> None:
@@ -142,9 +144,10 @@ class Process:
         held = sum(_private_bytes(pid) for pid in (self._child.pid, *_below(self._child.pid)))
         self.peak_bytes = max(self.peak_bytes, held)
         if self._cap is not None and held > self._cap:
-            self.end(f"it was ended at its memory cap: it held {megabytes(held)} of {megabytes(self._cap)}")
+            words = f"it was ended at its memory cap: it held {megabytes(held)} of {megabytes(self._cap)}"
+            self.end(words, "a larger memory_mb, a smaller batch or sequence length, or a smaller model")
         elif now > self._deadline:
-            self.end("it did not end in time and was ended")
+            self.end("it did not end in time and was ended", "a larger timeout_s, or less work")
 
 
 def _below(pid: int) -> list[int]:

@@ -84,21 +84,17 @@ def _bar(done: float) -> str:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Provisional rows. A bar is as long as the latency next to the slowest of its shape; the line is its interval."""
-    shown = rows[:_MOST_ROWS]
-    widest: dict[Any, float] = {}
-    for r in rows:
-        # one contestant that little is known of would squeeze all bars to lines: its interval runs out of the picture
-        key = (r["batch"], r["seq"])
-        widest[key] = max(widest.get(key, 0.0), r["p50"])
+    """Provisional rows. A bar is as long as the latency next to the others'; the line below it is its interval."""
+    slowest = max(r["p50"] for r in rows)
+    # one contestant that little is known of would squeeze all bars to lines: its interval runs out of the picture
+    full = min(max(r["high"] for r in rows), 1.5 * slowest) or 1.0
     cells, bars, spans = [], {}, {}
-    for i, r in enumerate(shown):
-        full = widest[r["batch"], r["seq"]] or 1.0
-        bars[i, 4], spans[i, 4] = r["p50"] / full, (r["low"] / full, r["high"] / full)
+    for i, r in enumerate(rows[:_MOST_ROWS]):
+        bars[i, 5], spans[i, 5] = r["p50"] / full, (r["low"] / full, r["high"] / full)
         shape = f"{r['batch']} × {r['seq']}" if r["seq"] else f"{r['batch']}"
         latency = f"{milliseconds(r['p50'])} [{_ms(r['low'])}, {_ms(r['high'])}]"
-        cells.append((r["name"], r["target"], megabytes(r["size_bytes"]), shape, latency, _ratio(r)))
-    header = ("so far", "on", "size", "batch × seq", "latency [99 %]", "speed [99 %]")
+        cells.append((r["name"], r["target"], megabytes(r["size_bytes"]), shape, latency, "", _ratio(r)))
+    header = ("so far", "on", "size", "batch × seq", "latency [99 %]", "", "speed [99 %]")
     return Table(header, tuple(cells), bars=bars, spans=spans)
 
 
