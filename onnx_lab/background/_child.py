@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -62,7 +63,8 @@ def call(verb: str, arguments: dict[str, Any], progress: Callable[[dict[str, Any
 def _said(e: Exception) -> dict[str, str]:
     """The error in its parts; its trace goes to the log, and along for who asked for it."""
     trace = traceback.format_exc()
-    print(trace, file=sys.stderr)
+    with contextlib.suppress(OSError):  # the log lies on a disk, too, and that may be what is full
+        print(trace, file=sys.stderr)
     parts = {"class": "", "came": f"{type(e).__name__}: {e}", "accepted": "", "do": "", "trace": trace}
     if isinstance(e, OnnxLabError):
         parts |= {"class": type(e).__name__, "came": e.came, "accepted": e.accepted, "do": e.do}
