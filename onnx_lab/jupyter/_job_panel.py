@@ -29,6 +29,7 @@ class JobPanel:
         self._shell, self._job, self._title = shell, job, title
         foot = f"job {job.number}; %onnx_jobs --cancel {job.number} ends it"
         self._live = Live(shell, title, foot=foot)
+        self._live.printed = lambda: job.log
         self._button = CancelButton(shell, job)
         self._figure = Place(shell)
 

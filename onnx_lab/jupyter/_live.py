@@ -7,8 +7,10 @@ a saved notebook keeps is what came last. Updates are rare on purpose: they cost
 from __future__ import annotations
 
 import contextvars
+import re
 import threading
 import time
+from collections.abc import Callable
 from html import escape
 from types import TracebackType
 from typing import Any
@@ -24,6 +26,7 @@ PATIENCE_SECONDS = 1.0
 _SHORTEST_GAP = 0.2
 _BYTES_PER_SECOND = 25_000
 _HEARTBEAT_SECONDS = 1.0
+_LONGEST_LINE = 120
 
 
 class Live:
@@ -51,7 +54,8 @@ class Live:
         self._over = threading.Event()
         self._event: Any = None
         self._since: tuple[str, float, float] | None = None  # kind of event, when it came first, how much was done
-        self.note = ""  #: shown below, e.g. where it works, or what it printed last
+        self.note = ""  #: where it works, when that is worth saying
+        self.printed: Callable[[], str] = str  #: what it printed; its last line is shown where nothing else is known
 
     def progress(self, event: Any) -> None:
         """Take news of the work; draws it unless the last drawing was a moment ago."""
@@ -111,10 +115,10 @@ class Live:
         if self._event is not None:
             left = self._left_s(self._event)
             return _panel.render(self._title, self._event, left_s=left, foot=self._foot, note=self.note)
+        said = last_line(self.printed())
         if self._foot:
-            event = {"state": self._elapsed()}
-            return _panel.render(self._title, event, foot=self._foot, note=self.note)
-        return quiet_line(f"{self._title} … {self._elapsed()}")
+            return _panel.render(self._title, {"state": self._elapsed()}, foot=self._foot, note=self.note or said)
+        return quiet_line(" · ".join(filter(None, [f"{self._title} … {self._elapsed()}", said])))
 
     def _left_s(self, event: Any) -> float | None:
         """Seconds left: told where it counts seconds, else as many as it took so far for each one done."""
@@ -134,6 +138,18 @@ class Live:
     def _show(self, html: str, text: str) -> None:
         self._weight = len(html)
         self.place.show({"text/html": html, "text/plain": text})
+
+
+def last_line(printed: str) -> str:
+    r"""The line that somebody at a terminal would see last.
+
+    Examples
+    --------
+    >>> last_line("a warning\nFetching:  10%\rFetching:  20%\r\n")
+    'Fetching:  20%'
+    """
+    lines = [line.strip() for line in re.split(r"[\r\n]", printed[-4000:]) if line.strip()]
+    return lines[-1][:_LONGEST_LINE] if lines else ""
 
 
 def quiet_line(text: str) -> tuple[str, str]:

@@ -31,7 +31,7 @@ def card(job: Job, title: str) -> tuple[str, str]:
         html = f"<div style='color:{TONES[tone]};white-space:pre-wrap;max-width:90ch'>{escape(words)}</div>"
         return panel(head + html), f"{line} ({facts})\n{words}"
     inner, text = _result(job.result)
-    return f"{panel(head)}{inner}", f"{line} ({facts})\n{text}"
+    return f"<div style='font-size:13px;margin:2px 0 6px'>{head}</div>{inner}", f"{line} ({facts})\n{text}"
 
 
 def picture(job: Job) -> dict[str, Any] | None:

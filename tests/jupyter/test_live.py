@@ -179,3 +179,11 @@ def test_large_panels_are_drawn_less_often(screen: Screen, monkeypatch: pytest.M
         live.progress(many)
     assert sum(len(data["text/html"]) for data in screen.shown) < 2_000_000
     assert len(screen.shown) >= 60
+
+
+def test_what_a_child_printed_last_is_shown_while_nothing_else_is_known() -> None:
+    live = Live(object(), "exporting net")
+    live.printed = lambda: "Fetching weights:  10%\rFetching weights:  20%"
+    assert live._content()[1].endswith(" · Fetching weights:  20%")
+    live.progress(ROUND)
+    assert "Fetching" not in live._content()[0]
