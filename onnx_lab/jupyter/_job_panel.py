@@ -37,7 +37,8 @@ class JobPanel:
         """Show it, and follow the job."""
         self._live.open(at_once=True)
         self._button.show()
-        self._figure.show(_snapshot.empty())
+        if self._job.verb in _snapshot.PICTURED_VERBS:
+            self._figure.show(_snapshot.empty())
         self._job.on_display = lambda: self._live.place.is_in(self._shell)
         self._job.watch(self._news)
 

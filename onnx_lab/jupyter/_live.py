@@ -27,6 +27,8 @@ _SHORTEST_GAP = 0.2
 _BYTES_PER_SECOND = 25_000
 _HEARTBEAT_SECONDS = 1.0
 _LONGEST_LINE = 120
+#: Events of work that may be over in a moment; those of a benchmark or a search are shown at once.
+_OFTEN_SHORT = ("counting", "step")
 
 
 class Live:
@@ -66,6 +68,8 @@ class Live:
         if self._since is None or self._since[0] != event["kind"]:
             self._since = event["kind"], now, float(event.get("done", 0.0))
         self._event = event
+        if event["kind"] in _OFTEN_SHORT and not self.place.shown and now - self._started < PATIENCE_SECONDS:
+            return
         if self._active and now - self._drawn >= max(_SHORTEST_GAP, self._weight / _BYTES_PER_SECOND):
             self._draw()
 
@@ -113,8 +117,10 @@ class Live:
 
     def _content(self) -> tuple[str, str]:
         if self._event is not None:
-            left = self._left_s(self._event)
-            return _panel.render(self._title, self._event, left_s=left, foot=self._foot, note=self.note)
+            event, left = self._event, self._left_s(self._event)
+            if "of" not in event and "state" in event:
+                event = {**event, "state": f"{event['state']} · {self._elapsed()}"}
+            return _panel.render(self._title, event, left_s=left, foot=self._foot, note=self.note)
         said = last_line(self.printed())
         if self._foot:
             return _panel.render(self._title, {"state": self._elapsed()}, foot=self._foot, note=self.note or said)

@@ -17,6 +17,8 @@ MOST_CARD, MOST_PICTURE = 60_000, 80_000
 _WORDS = {"done": "done in", "failed": "failed after", "cancelled": "cancelled after"}
 #: Results that a figure says more about than their card. A Model's card says all.
 _PICTURED = frozenset("Benchmark Verdict Profile Why Trace Ranking Accuracy Comparison".split())
+#: The steps that give them.
+PICTURED_VERBS = frozenset("bench verdict profile why trace best accuracy compare".split())
 
 
 def card(job: Job, title: str) -> tuple[str, str]:

@@ -187,3 +187,17 @@ def test_what_a_child_printed_last_is_shown_while_nothing_else_is_known() -> Non
     assert live._content()[1].endswith(" · Fetching weights:  20%")
     live.progress(ROUND)
     assert "Fetching" not in live._content()[0]
+
+
+def test_short_work_that_counts_shows_nothing(screen: Screen) -> None:
+    with Live(FakeKernelShell(), "comparing a b") as live:
+        for done in range(3):
+            live.progress({"kind": "counting", "state": f"batch {done + 1} of 3", "done": done, "of": 3})
+    assert screen.shown == []
+
+
+def test_a_step_that_only_says_where_it_is_says_how_long_it_took(screen: Screen) -> None:
+    live = Live(FakeKernelShell(), "exporting net")
+    live._started = time.monotonic() - 12
+    live.progress({"kind": "step", "state": "writing the graph"})
+    assert screen.shown[-1]["text/plain"] == "exporting net … writing the graph · 12 s"
