@@ -19,14 +19,17 @@ def _ink(colour: str) -> str:
     return f"color-mix(in srgb,currentColor 40%,{colour})"
 
 
-DIM = _ink("#737982")
+_GREY = "#737982"
+DIM = _ink(_GREY)
 LINE = "rgba(128,128,128,.35)"
 _ROW = f"background:transparent;border-bottom:1px solid {LINE}"
 _SIZE = "font-size:13px;line-height:1.45"
-TONES = {"good": "#238b57", "bad": "#d24b5d", "warn": "#a57109"}
+TONES = {"good": _ink("#238b57"), "bad": _ink("#d24b5d"), "warn": _ink("#a57109")}
 #: Cells with more characters than this may wrap.
 _LONG = 48
 _BAR = "rgba(35,126,199,.28)"
+#: Better and worse than the reference, as far as a tint may go under text.
+_WARM, _COLD = "35,126,199", "197,92,22"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Table:
     """Rows under a header; numbers are formatted by whoever makes the table.
 
     `tones` marks single cells ``(row, column) -> "good" | "bad" | "warn"``; the word in the cell still says it,
-    colour never stands alone. `bars` draws a bar behind single cells, ``(row, column) -> 0.0 to 1.0``.
+    colour never stands alone. `bars` draws a bar behind single cells, ``(row, column) -> 0.0 to 1.0``, `spans` a line
+    over it, ``(row, column) -> (from, to)``, and `heat` tints them, ``(row, column) -> -1.0 to 1.0``.
     """
 
     header: tuple[str, ...]
@@ -42,6 +46,8 @@ class Table:
     caption: str = ""
     tones: dict[tuple[int, int], str] = field(default_factory=dict)
     bars: dict[tuple[int, int], float] = field(default_factory=dict)
+    spans: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    heat: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def text(self) -> str:
         """Fixed-width text; columns of numbers are right-aligned."""
@@ -71,9 +77,25 @@ class Table:
 
     def _row_html(self, r: int, numbers: Sequence[bool]) -> str:
         return "".join(
-            _cell("td", x, numbers[c], self.tones.get((r, c), ""), self.bars.get((r, c)))
+            _cell("td", x, numbers[c], self.tones.get((r, c), ""), self._behind(r, c))
             for c, x in enumerate(self.rows[r])
         )
+
+    def _behind(self, r: int, c: int) -> str:
+        """What is drawn behind a cell, as CSS."""
+        if (warmth := self.heat.get((r, c))) is not None:
+            colour = _WARM if warmth > 0 else _COLD
+            return f"rgba({colour},{0.08 + 0.47 * min(1.0, abs(warmth)):.2f})"
+        layers = []
+        if (span := self.spans.get((r, c))) is not None:
+            low, high = (max(0.0, min(1.0, x)) * 100 for x in span)
+            high = max(high, low + 0.8)  # a short one is still seen
+            stops = f"transparent {low:.1f}%,{_GREY} {low:.1f}%,{_GREY} {high:.1f}%,transparent {high:.1f}%"
+            layers.append(f"linear-gradient(to right,{stops}) 0 50%/100% 3px no-repeat")
+        if (bar := self.bars.get((r, c))) is not None:
+            share = f"{max(0.0, min(1.0, bar)) * 100:.0f}%"
+            layers.append(f"linear-gradient(to right,{_BAR} {share},transparent {share})")
+        return ",".join(layers)
 
     def _is_number(self, column: int) -> bool:
         """Whether most cells of a column begin like a number; the first column never counts as one."""
@@ -161,15 +183,14 @@ def _figure(address: str, caption: str) -> str:
     )
 
 
-def _cell(tag: str, value: str, number: bool, tone: str = "", bar: float | None = None) -> str:
+def _cell(tag: str, value: str, number: bool, tone: str = "", behind: str = "") -> str:
     """One cell; only what a front end's own table style would get wrong is said, for the notebook's size."""
     style = "padding:3px 8px;text-align:" + ("right" if number else "left")
     style += ";min-width:32ch" if len(value) > _LONG else ";white-space:nowrap"
     if tag == "th" or tone:
-        style += f";color:{DIM if tag == 'th' else _ink(TONES[tone])};font-weight:600"
-    if bar is not None:
-        share = f"{max(0.0, min(1.0, bar)) * 100:.0f}%"
-        style += f";background:linear-gradient(to right,{_BAR} {share},transparent {share})"
+        style += f";color:{DIM if tag == 'th' else TONES[tone]};font-weight:600"
+    if behind:
+        style += f";background:{behind}" + ("" if value else ";min-width:200px")
     align = " align='right'" if number else ""  # where styles are stripped, this is not
     return f"<{tag}{align} style='{style}'>{escape(value)}</{tag}>"
 

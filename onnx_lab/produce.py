@@ -6,8 +6,10 @@ a crash, a full disk or an interrupt leaves the workspace as it was.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,31 @@ if TYPE_CHECKING:
 
 #: Above this many bytes of weights they go to an external file; protobuf itself ends at 2 GiB.
 EXTERNAL_ABOVE_BYTES = 1_900_000_000
+
+_looking = contextvars.ContextVar("only looking", default=False)
+
+
+class NotMade(Exception):
+    """The step is not in the cache, and was not to be run."""
+
+
+@contextlib.contextmanager
+def only_looking() -> Iterator[None]:
+    """Inside, a step that is not in the cache raises `NotMade` and does no work: whether a file is there costs little.
+
+    Examples
+    --------
+    >>> import onnx_lab as lab
+    >>> with only_looking():
+    ...     lab.simplify(lab.samples.tiny(), name="not made before")
+    Traceback (most recent call last):
+    onnx_lab.produce.NotMade
+    """
+    token = _looking.set(True)
+    try:
+        yield
+    finally:
+        _looking.reset(token)
 
 
 @dataclass
@@ -75,12 +102,16 @@ def produce(
     ------
     WorkspaceError
         When the result cannot be written. Whatever `body` raises passes through.
+    NotMade
+        Inside `only_looking`, when it is not in the cache.
     """
     versions = workspace.versions(tools)
     origin = parent.digest if parent else cache_key
     step_key = workspace.key(verb, origin, {**options, "name": name}, versions) if origin and cached else None
     if step_key and (hit := workspace.recall(step_key, name=name)):
         return hit
+    if _looking.get():
+        raise NotMade
     with without_progress("onnx_ir", "onnxscript", "onnxslim"):
         made = body()
     step = Step(verb, dict(options), versions, parent.digest if parent else None, made.notes)

@@ -3,7 +3,7 @@
     <root>/models/<digest>/<name>.onnx (+ external data)   a produced Model; never changed once it is there
     <root>/steps/<key>.json                                cache: input digest + verb + options + versions -> digest
     <root>/samples/                                        what the samples keep (trained heads)
-    <root>/tmp/                                            work in progress; a folder is renamed out of it, or removed
+    <root>/tmp/                                            work in progress; moved out of it when done, or removed
 
 Two processes that make the same thing at once both succeed: the second rename finds the folder there and drops its
 own. The root is ``$ONNX_LAB_HOME``, else ``$XDG_CACHE_HOME/onnx_lab``, else ``~/.cache/onnx_lab``.
@@ -37,6 +37,23 @@ def root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "onnx_lab"
 
 
+def work_of(name: str) -> Path:
+    """Where a process started with ``ONNX_LAB_WORK=name`` keeps its unfinished work: ``"job-3-of-process-123"``."""
+    return root() / "tmp" / name
+
+
+def _work() -> Path:
+    """Where unfinished work lies: a job has a folder of its own, which whoever started it removes at its end."""
+    folder = work_of(os.environ.get("ONNX_LAB_WORK", ""))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def who_works() -> str:
+    """This process in words: ``"process 123"``, or ``"job 3 of process 123"``."""
+    return os.environ.get("ONNX_LAB_WORK", "").replace("-", " ") or f"process {os.getpid()}"
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A fresh folder in the workspace, removed at the end whatever happens.
@@ -47,9 +64,7 @@ def scratch() -> Iterator[Path]:
         When the disk is full or the folder cannot be written, also for an OSError raised inside the block.
     """
     try:
-        base = root() / "tmp"
-        base.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=base))
+        folder = Path(tempfile.mkdtemp(dir=_work()))
     except OSError as e:
         raise _unwritable(e) from e
     try:
@@ -73,7 +88,7 @@ def adopt(folder: Path, file_name: str) -> Model:
     place = root() / "models" / file_digest(files)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(dir=root() / "tmp"))
+        staged = Path(tempfile.mkdtemp(dir=_work()))
         for f in files:
             (staged / f.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
             os.replace(f, staged / f.relative_to(folder))
@@ -126,7 +141,8 @@ def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically. Raises WorkspaceError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        inside = path.is_relative_to(root())  # then the two lie on one disk
+        fd, tmp = tempfile.mkstemp(dir=_work() if inside else path.parent, prefix=".tmp-")
         try:
             with os.fdopen(fd, "w") as f:
                 json.dump(value, f)

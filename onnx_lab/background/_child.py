@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -9,8 +10,10 @@ import pickle
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
+from onnx_lab._progress import listening
 from onnx_lab.background import _frames
 from onnx_lab.errors import OnnxLabError
 
@@ -23,40 +26,68 @@ def main() -> int:
 
     def tell(kind: bytes, payload: bytes) -> None:
         with lock:
-            data = memoryview(_frames.encode(kind, payload))
-            while data:
-                data = data[os.write(pipe, data) :]
+            _frames.write(pipe, _frames.head(kind, len(payload)))
+            _frames.write(pipe, payload)
 
-    frame = _frames.read(lambda n: os.read(0, n))
-    if frame is None:
+    received = _received()
+    if received is None:
         return 0  # the parent has gone
     threading.Thread(target=_outlived, daemon=True).start()
     try:
-        verb, arguments = _opened(frame[1])
+        from onnx_lab.background._packed import opened
+
+        verb, arguments = opened(*received)
     except Exception as e:
         tell(b"U", f"{type(e).__name__}: {e}".encode())
         return 0
     try:
         value = call(verb, arguments, lambda event: tell(b"E", json.dumps(event, default=str).encode()))
-        tell(b"R", pickle.dumps(value))
-    except OnnxLabError as e:
-        said = {"class": type(e).__name__, "came": e.came, "accepted": e.accepted, "do": e.do}
-        tell(b"X", json.dumps(said).encode())
+        tell(b"R", pickle.dumps(value, protocol=5))
     except Exception as e:
-        traceback.print_exc()
-        tell(b"X", json.dumps({"class": "", "came": f"{type(e).__name__}: {e}", "accepted": "", "do": ""}).encode())
+        tell(b"X", json.dumps(_said(e)).encode())
     return 0
 
 
-def call(verb: str, arguments: dict[str, Any], progress: Any) -> Any:
-    """A public function of the lab by name, with progress where it tells any."""
+def call(verb: str, arguments: dict[str, Any], progress: Callable[[dict[str, Any]], None]) -> Any:
+    """A public function of the lab by name; what it tells on its way reaches `progress`."""
     import onnx_lab
 
     function = getattr(onnx_lab, verb)
     if "progress" in inspect.signature(function).parameters:
         arguments = {**arguments, "progress": progress}
     bound = {k: v for k, v in arguments.items() if k != "*"}
-    return function(*arguments.get("*", ()), **bound)
+    with listening(progress):
+        return function(*arguments.get("*", ()), **bound)
+
+
+def _said(e: Exception) -> dict[str, str]:
+    """The error in its parts; its trace goes to the log, and along for who asked for it."""
+    trace = traceback.format_exc()
+    with contextlib.suppress(OSError):  # the log lies on a disk, too, and that may be what is full
+        print(trace, file=sys.stderr)
+    parts = {"class": "", "came": f"{type(e).__name__}: {e}", "accepted": "", "do": "", "trace": trace}
+    if isinstance(e, OnnxLabError):
+        parts |= {"class": type(e).__name__, "came": e.came, "accepted": e.accepted, "do": e.do}
+    return parts
+
+
+def _received() -> tuple[dict[str, Any], list[bytearray]] | None:
+    """The call and its large arrays; they are read at once, so that who sends them can go on."""
+
+    def take(n: int) -> bytes:
+        return os.read(0, n)
+
+    first = _frames.read(take)
+    if first is None:
+        return None
+    head = pickle.loads(first[1])
+    buffers = []
+    for _ in range(head["buffers"]):
+        frame = _frames.read(take)
+        if frame is None:
+            return None
+        buffers.append(frame[1])
+    return head, buffers
 
 
 def _outlived() -> None:
@@ -64,13 +95,6 @@ def _outlived() -> None:
     while os.read(0, 1):
         pass
     os._exit(1)
-
-
-def _opened(payload: bytes) -> tuple[str, dict[str, Any]]:
-    paths, rest = pickle.loads(payload)
-    sys.path[:] = list(dict.fromkeys([*sys.path, *paths]))
-    verb, arguments = pickle.loads(rest)
-    return verb, arguments
 
 
 if __name__ == "__main__":

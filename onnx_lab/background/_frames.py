@@ -1,16 +1,25 @@
 """What a job and its child say to each other: frames of a letter, a length and bytes, over a pipe.
 
-    E  an event, JSON      R  the result, pickled      X  an error of the lab, JSON      U  the call cannot be read here
+    C  the call              B  a large array of the call, as many as the call says
+    E  an event, JSON        R  the result, pickled
+    X  an error of the lab, JSON      U  the call cannot be read here
 
 Pickles go from memory to memory between two processes of one user, never over a disk.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 
 _HEAD = struct.Struct(">cQ")
+_PIECE = 1 << 20
+
+
+def head(kind: bytes, length: int) -> bytes:
+    """What comes before the bytes of a frame."""
+    return _HEAD.pack(kind, length)
 
 
 def encode(kind: bytes, payload: bytes) -> bytes:
@@ -20,27 +29,34 @@ def encode(kind: bytes, payload: bytes) -> bytes:
     --------
     >>> import io
     >>> read(io.BytesIO(encode(b"E", b"{}")).read)
-    (b'E', b'{}')
+    (b'E', bytearray(b'{}'))
     """
-    return _HEAD.pack(kind, len(payload)) + payload
+    return head(kind, len(payload)) + payload
 
 
-def read(take: Callable[[int], bytes]) -> tuple[bytes, bytes] | None:
+def write(fd: int, data: bytes | memoryview) -> None:
+    """All of `data`, however often the pipe is full."""
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[os.write(fd, view[:_PIECE]) :]
+
+
+def read(take: Callable[[int], bytes]) -> tuple[bytes, bytearray] | None:
     """The next frame, from a function that reads up to n bytes; None at the end or when it was cut off."""
-    head = _exactly(take, _HEAD.size)
-    if head is None:
+    first = _exactly(take, _HEAD.size)
+    if first is None:
         return None
-    kind, length = _HEAD.unpack(head)
+    kind, length = _HEAD.unpack(first)
     payload = _exactly(take, length)
     return None if payload is None else (kind, payload)
 
 
-def _exactly(take: Callable[[int], bytes], n: int) -> bytes | None:
-    parts, missing = [], n
-    while missing:
-        part = take(min(missing, 1 << 20))
+def _exactly(take: Callable[[int], bytes], n: int) -> bytearray | None:
+    data, at = bytearray(n), 0
+    while at < n:
+        part = take(min(n - at, _PIECE))
         if not part:
             return None
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)
+        data[at : at + len(part)] = part
+        at += len(part)
+    return data

@@ -1,7 +1,7 @@
-"""What is seen while a magic works: one display, rewritten in place, that ends as one quiet line.
+"""What is seen while a step works: one place, rewritten, that ends as one quiet line or as a snapshot.
 
 It goes through a display id and nothing else, so it works in every front end, never lands in another cell, and what
-a saved notebook keeps is the last line. Updates are rare on purpose: they cost CPU time next to a measurement.
+a saved notebook keeps is what came last. Updates are rare on purpose: they cost CPU time next to a measurement.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from typing import Any
 from onnx_lab.card import DIM
 from onnx_lab.errors import Stopped
 from onnx_lab.jupyter import _panel
+from onnx_lab.jupyter._place import Place
 
 #: Nothing is shown for work shorter than this.
 PATIENCE_SECONDS = 1.0
-#: At most five updates a second; without news, one.
+#: At most five updates a second, and fewer when they are large; without news, one.
 _SHORTEST_GAP = 0.2
+_BYTES_PER_SECOND = 25_000
 _HEARTBEAT_SECONDS = 1.0
 
 
 class Live:
-    """The live display of one magic call; a context manager around the work.
+    """The live display of one step; a context manager around the work, or `open` and `close`.
 
     Parameters
     ----------
@@ -34,39 +36,61 @@ class Live:
         What is being done: ``"exporting net"``.
     silent : bool
         Show nothing at all.
+    foot : str
+        The last line of the panel: how to end it.
     """
 
-    def __init__(self, shell: Any, title: str, *, silent: bool = False) -> None:
-        self._shell, self._title = shell, title
+    def __init__(self, shell: Any, title: str, *, silent: bool = False, foot: str = "") -> None:
+        self._title, self._foot = title, foot
         # a terminal cannot rewrite what it printed
         self._active = not silent and getattr(shell, "kernel", None) is not None
         self._lock = threading.Lock()
-        self._handle: Any = None
+        self.place = Place(shell)
         self._started = self._drawn = 0.0
+        self._weight = 0
         self._over = threading.Event()
         self._event: Any = None
+        self._since: tuple[str, float, float] | None = None  # kind of event, when it came first, how much was done
+        self.note = ""  #: shown below, e.g. where it works, or what it printed last
 
     def progress(self, event: Any) -> None:
         """Take news of the work; draws it unless the last drawing was a moment ago."""
-        self._event = None if event["kind"] == "end" else event
-        if self._active and self._event and time.monotonic() - self._drawn >= _SHORTEST_GAP:
+        if event["kind"] == "end":
+            self._event = None
+            return
+        now = time.monotonic()
+        if self._since is None or self._since[0] != event["kind"]:
+            self._since = event["kind"], now, float(event.get("done", 0.0))
+        self._event = event
+        if self._active and now - self._drawn >= max(_SHORTEST_GAP, self._weight / _BYTES_PER_SECOND):
             self._draw()
 
-    def __enter__(self) -> Live:
+    def open(self, *, at_once: bool = False) -> None:
+        """Begin to show; `at_once`: from this thread, and not only when the work turns out to be long."""
         self._started = time.monotonic()
         if self._active:
-            # the context carries the running cell's identity, by which its output finds the cell
+            if at_once:
+                self._draw()
+            # for kernels whose output finds its cell by the context
             context = contextvars.copy_context()
             threading.Thread(target=context.run, args=(self._heartbeat,), daemon=True).start()
+
+    def close(self, html: str, text: str) -> None:
+        """Put what stays in the place of the panel; where nothing was shown, nothing is."""
+        self._over.set()
+        with self._lock:
+            if self.place.shown:
+                self._show(html, text)
+
+    def __enter__(self) -> Live:
+        self.open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, e: BaseException | None, trace: TracebackType | None) -> None:
-        self._over.set()
         stopped = isinstance(e, KeyboardInterrupt)
-        with self._lock:
-            if self._handle is not None:
-                word = "stopped after" if stopped else "failed after" if e else "done in"
-                self._show(*_line(f"{self._title}: {word} {self._elapsed()}"))
+        word = "stopped after" if stopped else "failed after" if e else "done in"
+        more = f" ({self.note})" if self.note and not e else ""
+        self.close(*quiet_line(f"{self._title}: {word} {self._elapsed()}{more}"))
         if stopped:
             raise Stopped("interrupted; nothing half-done is left behind", do="run the cell again") from e
 
@@ -85,21 +109,33 @@ class Live:
 
     def _content(self) -> tuple[str, str]:
         if self._event is not None:
-            return _panel.render(self._title, self._event)
-        return _line(f"{self._title} … {self._elapsed()}")
+            left = self._left_s(self._event)
+            return _panel.render(self._title, self._event, left_s=left, foot=self._foot, note=self.note)
+        if self._foot:
+            event = {"state": self._elapsed()}
+            return _panel.render(self._title, event, foot=self._foot, note=self.note)
+        return quiet_line(f"{self._title} … {self._elapsed()}")
+
+    def _left_s(self, event: Any) -> float | None:
+        """Seconds left: told where it counts seconds, else as many as it took so far for each one done."""
+        if "of" not in event or "done" not in event or self._since is None:
+            return None
+        left, now = event["of"] - event["done"], time.monotonic()
+        if event["kind"] == "round":
+            return float(left)
+        _, since, before = self._since
+        if event["done"] <= before or now - since < 1.0:
+            return None
+        return float(left * (now - since) / (event["done"] - before))
 
     def _elapsed(self) -> str:
-        return f"{time.monotonic() - self._started:.0f} s"
+        return _panel.span(time.monotonic() - self._started)
 
     def _show(self, html: str, text: str) -> None:
-        from IPython.display import display
-
-        data = {"text/html": html, "text/plain": text}
-        if self._handle is None:
-            self._handle = display(data, raw=True, display_id=True)
-        else:
-            self._handle.update(data, raw=True)
+        self._weight = len(html)
+        self.place.show({"text/html": html, "text/plain": text})
 
 
-def _line(text: str) -> tuple[str, str]:
+def quiet_line(text: str) -> tuple[str, str]:
+    """One dim line, as HTML and as text."""
     return f"<div role='status' style='color:{DIM};font-size:12px'>{escape(text)}</div>", text

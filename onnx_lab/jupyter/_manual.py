@@ -87,7 +87,7 @@ def _written(p: Parameter) -> str:
     """``--batch N,N``, ``--per-channel``, ``--method dynamic|static``."""
     takes = p.takes
     if takes.flag:
-        return f"{p.option}, --no-{p.option[2:]}"
+        return f"{p.option}, --no-{p.option[2:]}" if p.negates else p.option
     if takes.choices:
         value = "|".join(takes.choices)
         return f"{p.option} {value}" if len(value) < 40 else f"{p.option} WORD"

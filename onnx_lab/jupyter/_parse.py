@@ -111,7 +111,7 @@ def _option(magic: str, signature: Signature, word: Word, rest: list[Word]) -> t
     name, equals, inline = word.text.partition("=")
     p = signature.get(name)
     negated = signature.get("--" + name[5:]) if name.startswith("--no-") else None
-    if p is None and negated is not None and negated.takes.flag:
+    if p is None and negated is not None and negated.negates:
         return negated.name, False
     if p is None or not name.startswith("--"):
         known = options(signature)
@@ -154,7 +154,7 @@ def options(signature: Signature) -> list[str]:
     for p in signature.parameters:
         if not p.positional:
             own.append(p.option)
-            if p.takes.flag:
+            if p.negates:
                 own.append("--no-" + p.option[2:])
     return [*own, CODE, "--help"]
 

@@ -105,6 +105,7 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
         "best": _recipes,
         "verdict": lambda _: code.accuracy_code() + "\n\n# and its speed:\n" + code.bench_code(),
         "doctor": lambda _: code.doctor_code(),
+        "jobs": lambda _: "import onnx_lab as lab\n\nprint(lab.jobs())",
     }
 
 

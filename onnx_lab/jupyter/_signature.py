@@ -66,6 +66,12 @@ class Parameter:
     doc: str
     positional: bool
     required: bool
+    own: bool = False  #: an option of the magic, which the function does not know
+
+    @property
+    def negates(self) -> bool:
+        """Whether there is a ``--no-`` form."""
+        return self.takes.flag and not self.own
 
     @property
     def option(self) -> str:

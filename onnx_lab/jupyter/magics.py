@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from IPython.core.magic import Magics, magics_class, no_var_expand
-from traitlets import Bool, Int, TraitError, Unicode, observe, validate
+from traitlets import Bool, Float, Int, TraitError, Unicode, observe, validate
 
 from onnx_lab import errors
 from onnx_lab.errors import did_you_mean
 from onnx_lab.jupyter._manual import Manual
 from onnx_lab.jupyter._names import Names
+from onnx_lab.jupyter._options import take_job_options, with_job_options
 from onnx_lab.jupyter._parse import Call, parse
 from onnx_lab.jupyter._signature import Signature, read
 
@@ -39,6 +40,7 @@ VERBS: Mapping[str, str] = {
     "verdict": "judging",
     "best": "finding the best of",
     "doctor": "examining this machine",
+    "jobs": "listing jobs",
 }
 
 
@@ -52,6 +54,10 @@ class OnnxLab(Magics):
     )
     target.tag(config=True)
     threads = Int(0, help="Threads an engine may use. 0: what the container allows.").tag(config=True)
+
+    memory_mb = Float(
+        0.0, help="Megabytes (10^6 bytes) that a step in a process of its own may hold. 0: 0.9 of what is free."
+    ).tag(config=True)
 
     def __init__(self, shell: Any = None, **settings: Any) -> None:
         super().__init__(shell=shell, **settings)
@@ -76,6 +82,12 @@ class OnnxLab(Magics):
             raise TraitError("threads is a whole number, 0 for what the container allows")
         return int(proposal["value"])
 
+    @validate("memory_mb")
+    def _possible_memory(self, proposal: Any) -> float:
+        if proposal["value"] < 0:
+            raise TraitError("memory_mb is a number of megabytes, 0 for 0.9 of what is free")
+        return float(proposal["value"])
+
     def names(self, local_ns: Mapping[str, Any] | None = None) -> Names:
         """What a line may refer to: the cell's own scope, then the notebook's."""
         return Names(
@@ -84,26 +96,25 @@ class OnnxLab(Magics):
 
     def run(self, verb: str, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
         """What the magic does: read the line, call the function, return its value."""
-        from onnx_lab.jupyter._live import Live
+        from onnx_lab.jupyter._run import Step
 
         magic, signature = f"%onnx_{verb}", signature_of(verb)
         call = parse(magic, signature, line, self.names(local_ns))
         if call.help:
             return Manual(magic, signature)
+        how = take_job_options(call, signature)
         self._defaults(call, signature)
+        if self.memory_mb:
+            how = how.with_cap(self.memory_mb)
         if call.code:
             from onnx_lab.jupyter._plain import plain_code
 
             return plain_code(verb, call)
         if verb == "bench":
             _name_contestants(call)
-        title = " ".join(
-            [VERBS[verb], *(call.typed.get(signature.positional[0].name, []) if signature.positional else [])]
-        )
-        with Live(self.shell, title, silent=call.silent) as live:
-            if verb in ("bench", "best", "mixed_precision", "trace"):
-                call.arguments["progress"] = live.progress
-            value = function(verb)(**call.arguments)
+        about = " ".join(call.typed.get(signature.positional[0].name, []) if signature.positional else [])
+        title = f"{VERBS[verb]} {about}".rstrip()
+        value = Step(self.shell, verb, function(verb), call, how, title, about).run()
         return value if not call.silent or self._assigned(magic, line) else None
 
     def _assigned(self, magic: str, line: str) -> bool:
@@ -129,6 +140,10 @@ class OnnxLab(Magics):
 
 def function(verb: str) -> Callable[..., Any]:
     """The core function of a magic; imports its module."""
+    if verb == "jobs":
+        from onnx_lab.jupyter._jobs import jobs
+
+        return jobs
     import onnx_lab
 
     found: Callable[..., Any] = getattr(onnx_lab, verb)
@@ -138,7 +153,10 @@ def function(verb: str) -> Callable[..., Any]:
 @functools.cache
 def signature_of(verb: str) -> Signature:
     """What the magic takes; read at its first use or completion, never at load."""
-    return read(function(verb))
+    from onnx_lab.background.job import VERBS as HEAVY
+
+    signature = read(function(verb))
+    return with_job_options(signature) if verb in HEAVY else signature
 
 
 def _magic(owner: OnnxLab, verb: str) -> Callable[..., Any]:

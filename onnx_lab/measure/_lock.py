@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from onnx_lab import workspace
+from onnx_lab._progress import tell
 
 _LOOK_SECONDS = 0.2
 
@@ -38,10 +39,15 @@ def measuring(on_wait: Callable[[float, str], None]) -> Iterator[float | None]:
     try:
         waited = _acquire(fd, path, on_wait)
         os.ftruncate(fd, 0)
-        os.pwrite(fd, f"process {os.getpid()}".encode(), 0)
+        os.pwrite(fd, workspace.who_works().encode(), 0)
         yield waited
     finally:
         os.close(fd)  # frees the lock
+
+
+def waiting(seconds: float, holder: str) -> None:
+    """An `on_wait` for steps without a progress of their own."""
+    tell({"kind": "waiting", "seconds": seconds, "for": holder})
 
 
 def _acquire(fd: int, path: Path, on_wait: Callable[[float, str], None]) -> float:

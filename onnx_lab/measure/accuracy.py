@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from onnx_lab._progress import counted
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, BadModel
 from onnx_lab.measure._answers import Answerer, Answers, answering, name_of
@@ -123,7 +124,7 @@ def accuracy(m: Answerer, task: Task, *, target: Target | str | None = None) -> 
     if not len(task):
         raise BadInput(f"{task!r}", accepted="a Task with at least one sample")
     with answering(m, target) as run:
-        found = [_top(run(feeds), task, name_of(m)) for feeds in task.feeds]
+        found = [_top(run(feeds), task, name_of(m)) for feeds in counted(task.feeds, "scoring batch")]
     on = str(Target.of(target)) if hasattr(m, "digest") else "PyTorch eager"
     return Accuracy(name_of(m), task.name, on, task.classes, np.concatenate(found), task.labels, this_machine())
 

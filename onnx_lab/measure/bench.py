@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from onnx_lab._memory import give_memory_back
+from onnx_lab._progress import listener
 from onnx_lab.errors import BadInput
 from onnx_lab.measure import _entrants
 from onnx_lab.measure._benchmark import Account, Benchmark, Row, make_rows
@@ -70,7 +71,8 @@ def bench(
         Of the random feeds and of the order of turns. Default 0.
     progress : callable, optional
         Called at most five times a second with a dict: ``kind`` is ``"waiting"``, ``"start"``, ``"round"`` or
-        ``"end"``; a round carries ``done`` and ``of`` (seconds) and ``rows`` (dicts, provisional).
+        ``"end"``; a round carries ``done`` and ``of`` (seconds), ``grid`` (batch and sequence of all shapes) and
+        ``rows`` (dicts, provisional).
 
     Returns
     -------
@@ -111,7 +113,7 @@ def bench(
     reference = _entrants.find_reference(against, found)
     shapes, columns = _entrants.shapes_and_feeds(found, _sizes("batch", batch), _sizes("seq", seq), feeds, seed)
     entrants = [c.entrant(f, count) for c, f in zip(found, columns, strict=True)]
-    events = _Events(progress, found, shapes, reference, budget_s)
+    events = _Events(progress or listener(), found, shapes, reference, budget_s)
     with measuring(events.waiting) as waited:
         close_sessions()  # idle ones hold memory, which the contestants may need, as does what is free in this process
         give_memory_back()
@@ -199,6 +201,7 @@ class _Events:
     ) -> None:
         self._progress, self._found, self._shapes, self._budget_s = progress, found, shapes, budget_s
         self._key = (reference.name, reference.on)
+        self._grid = [[s.batch, s.seq] for s in shapes]
         self._last = self._started = time.monotonic()
 
     def waiting(self, seconds: float, holder: str) -> None:
@@ -207,16 +210,14 @@ class _Events:
     def start(self) -> None:
         self._started = time.monotonic()
         names = [c.name for c in self._found]
-        self._tell(
-            {"kind": "start", "of": self._budget_s, "contestants": names, "shapes": [str(s) for s in self._shapes]}
-        )
+        self._tell({"kind": "start", "of": self._budget_s, "contestants": names, "grid": self._grid})
 
     def round(self, taken: Taken) -> None:
         if self._progress is None or time.monotonic() - self._last < _EVENT_EVERY_S:
             return
         accounts = make_accounts(taken, self._found, len(self._shapes))
         rows = make_rows(taken.samples, accounts, self._shapes, self._key)
-        self._tell({"kind": "round", **self._so_far(), "rows": [vars(r) for r in rows]})
+        self._tell({"kind": "round", **self._so_far(), "grid": self._grid, "rows": [vars(r) for r in rows]})
 
     def end(self, rows: Sequence[Row]) -> None:
         self._tell({"kind": "end", **self._so_far(), "rows": [vars(r) for r in rows]})

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from onnx_lab._progress import counted
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.measure._answers import Answerer, Answers, answering, name_of
@@ -135,7 +136,7 @@ def compare(
     batches = batches_of(data)
     tallies: dict[str, _Tally] = {}
     with answering(a, target) as run_a, answering(b, target) as run_b:
-        for feeds in batches:
+        for feeds in counted(batches, "comparing batch"):
             left, right = run_a(feeds), run_b(feeds)
             for name in _common(left, right, name_of(a), name_of(b), output):
                 mask = _mask(feeds, left[name], name, (a, b))

@@ -16,6 +16,7 @@ from onnx_lab.card import Card, Table, milliseconds
 from onnx_lab.errors import BadInput
 from onnx_lab.feeds import model_feeds
 from onnx_lab.measure._kinds import WORDS, kind_of, macs_of
+from onnx_lab.measure._lock import measuring, waiting
 from onnx_lab.measure._result import Machine, Result, this_machine
 from onnx_lab.model import Model
 from onnx_lab.runtime.client import Worker
@@ -190,7 +191,7 @@ def profile(
     given = feeds if feeds is not None else model_feeds(m, batch=batch, seq=seq)
     with workspace.scratch() as folder:
         hints = {**m.session_hints, "profile_to": str(folder)}
-        with Worker.for_model(m, t, hints=hints) as worker:
+        with measuring(waiting), Worker.for_model(m, t, hints=hints) as worker:
             found = worker.profile(given, runs=runs, warmup=_WARMUP)
     origins = {name: n for n in m.to_ir().graph.all_nodes() for name in _names(n)}
     nodes = [_node_time(n, _origin(n["name"], origins)) for n in found["nodes"]]

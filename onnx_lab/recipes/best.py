@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from onnx_lab._progress import listener
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, OnnxLabError, ProviderError
 from onnx_lab.feeds import model_feeds
@@ -155,7 +156,8 @@ def best(
     explain : bool, default True
         Profile each file beside the original, and say where its time goes.
     progress : callable, optional
-        Called with a dict: ``kind`` is ``"making"`` or ``"profiling"`` (with ``name``), or those of `onnx_lab.bench`.
+        Called with a dict: ``kind`` is ``"making"`` or ``"profiling"`` (with ``name``, ``done``, ``of``), or
+        those of `onnx_lab.bench`.
 
     Returns
     -------
@@ -189,13 +191,13 @@ def best(
         padding=padding,
         fixed={"batch": batch, "seq": seq} if fixed else None,
     )
-    tell = progress or (lambda _: None)
+    tell = progress or listener() or (lambda _: None)
     made, left_out = _made(m, found, calibration, tell)
     contestants: dict[str, Any] = {model.name: (model, pick.target) for pick, model in made}
     if against is not None and not any(against is model for _, model in made):
         contestants = {_name(against): against, **contestants}
     speed = bench(
-        contestants, batch=batch, seq=seq, against=against and _name(against), budget_s=budget_s, progress=progress
+        contestants, batch=batch, seq=seq, against=against and _name(against), budget_s=budget_s, progress=tell
     )
     models = {model.name: (model, pick.target) for pick, model in made}
     verdict = judged(
@@ -227,13 +229,13 @@ def _targets(given: str | Target | Sequence[str | Target]) -> list[Target]:
 
 
 def _made(
-    m: Model, picks: Iterable[Pick], calibration: Dataset | None, progress: Progress
+    m: Model, picks: Sequence[Pick], calibration: Dataset | None, progress: Progress
 ) -> tuple[list[tuple[Pick, Model]], list[tuple[str, str]]]:
     """Each pick's Model, and for those that could not be made the reason."""
     made, failed = [], []
     known: dict[str, Model] = {"[]": m}  # recipes begin alike: what they share is made once
-    for pick in picks:
-        progress({"kind": "making", "name": pick.name})
+    for done, pick in enumerate(picks):
+        progress({"kind": "making", "name": pick.name, "done": done, "of": len(picks)})
         try:
             made.append((pick, _walk(pick, calibration, known)))
         except OnnxLabError as e:
@@ -257,10 +259,10 @@ def _whys(made: Sequence[tuple[Pick, Model]], feeds: Feeds, progress: Progress) 
     """What the profiles say; those of a target that compiles the graph say nothing."""
     origin: Profile | None = None
     whys = {}
-    for pick, model in made:
+    for done, (pick, model) in enumerate(made):
         if pick.target.provider != "cpu":
             continue
-        progress({"kind": "profiling", "name": model.name})
+        progress({"kind": "profiling", "name": model.name, "done": done, "of": len(made)})
         own = profile(model, feeds, target=pick.target, runs=_PROFILED_RUNS)
         if origin is None:
             origin = own  # the file as it is comes first

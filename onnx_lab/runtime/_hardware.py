@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ def this_hardware() -> Hardware:
     limit = memory_limit_bytes()
     limited = limit is not None and (total is None or limit < total)
     if limited and limit is not None:
-        total, available = limit, min(available or limit, limit)
+        total, available = limit, min(available or limit, max(0, limit - memory_used_bytes()))
     return Hardware(
         cpu=_field(info, "model name") or "unknown",
         features={name: bool(flags & wanted) for name, (wanted, _) in FEATURES.items()} if flags else {},
@@ -89,6 +90,19 @@ def memory_limit_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:
         if text.isdigit() and int(text) < 1 << 60:
             return int(text)
     return None
+
+
+def memory_used_bytes(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """What the container holds and cannot drop (cgroup v2, then v1); 0 where it cannot be told."""
+    for used, stat, word in (
+        ("memory.current", "memory.stat", "inactive_file"),
+        ("memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+    ):
+        text = _read(root / used).strip()
+        if text.isdigit():
+            cache = re.search(rf"^{word} (\d+)$", _read(root / stat), re.MULTILINE)
+            return max(0, int(text) - int(cache[1] if cache else 0))
+    return 0
 
 
 def _memory() -> tuple[int | None, int | None]:

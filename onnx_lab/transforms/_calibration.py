@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from onnx_lab._progress import counted
 from onnx_lab._quiet import quiet
 from onnx_lab.errors import BadInput, missing
 from onnx_lab.runtime.activations import tapped
@@ -112,7 +113,7 @@ def calibrate(
     counts = _counter(method, percentile)
     batches = 0
     with tapped(graph, tensors, cap_bytes=cap_bytes) as tap:
-        for batch in data:
+        for batch in counted(data, "calibrating, batch"):
             batches += 1
             for name, value in tap.read(batch):
                 if value.dtype == np.float32:

@@ -34,8 +34,8 @@ def below(name: str = "onnx_lab.background") -> list[psutil.Process]:
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield
-    for number in range(len(lab.jobs())):
-        list(lab.jobs()._found)[number].cancel()
+    for job in lab.jobs():
+        job.cancel()
 
 
 def bench(**options: Any) -> lab.Job:
@@ -57,7 +57,7 @@ def test_the_result_is_that_of_the_function() -> None:
     job = lab.start("quantize", m, name="small")
     assert job.result == lab.quantize(m, name="small")
     assert (job.state, job.where, job.done) == ("done", "child process", True)
-    assert job.number in [j.number for j in lab.jobs()._found]
+    assert job.number in [j.number for j in lab.jobs()]
     assert lab.jobs()[job.number] is job
     assert "quantize tiny" in str(job)
     assert not below()

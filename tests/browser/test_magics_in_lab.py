@@ -80,7 +80,7 @@ def test_a_saved_notebook_reads_after_restart_and_reload(open_notebook: Opener) 
     card.wait_for()
     assert "benchmark against m" in card.inner_text()
     assert "done in" in notebook.output(1).inner_text()
-    notebook.output(2).locator(".js-plotly-plot svg").first.wait_for()
+    notebook.output(2).locator(".js-plotly-plot .main-svg").first.wait_for()
     assert "model not found" not in notebook.page.locator(".jp-Notebook").inner_text()
     assert notebook.ask("'b' in globals()").text == "False", "the kernel is a new one"
 

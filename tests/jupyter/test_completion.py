@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     import pytest
 
 BENCH = ["--batch", "--seq", "--targets", "--against", "--budget-s", "--feeds", "--threads", "--seed"]
+JOB = ["--background", "--memory-mb", "--timeout-s"]
 
 
 class Module:
@@ -14,8 +15,8 @@ class Module:
 
 
 def test_only_its_own_options(notebook: Any) -> None:
-    assert notebook.tab("%onnx_bench m --") == [*BENCH, "--code", "--help"]
-    assert notebook.tab("x = %onnx_bench m --b") == ["--batch", "--budget-s"]
+    assert notebook.tab("%onnx_bench m --") == [*BENCH, *JOB, "--code", "--help"]
+    assert notebook.tab("x = %onnx_bench m --b") == ["--batch", "--budget-s", "--background"]
     assert notebook.tab("%onnx_fp16 m --no-") == ["--no-keep-io"]
 
 

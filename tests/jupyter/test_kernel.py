@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import queue
+import statistics
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +25,23 @@ class Kernel:
         reply = self.client.execute_interactive(code, timeout=120, output_hook=messages.append)
         return reply["content"], messages
 
+    def everything_until(self, done: Callable[[dict[str, Any]], bool], seconds: float) -> list[dict[str, Any]]:
+        """What is published for whichever cell, until a message is `done`."""
+        messages: list[dict[str, Any]] = []
+        end = time.monotonic() + seconds
+        while not messages or not done(messages[-1]):
+            assert time.monotonic() < end, [m["header"]["msg_type"] for m in messages][-5:]
+            with contextlib.suppress(queue.Empty):
+                messages.append(self.client.get_iopub_msg(timeout=0.5))
+        return messages
+
+    def value(self, code: str) -> str:
+        """The text of the cell's value."""
+        reply, messages = self.run(code)
+        assert reply["status"] == "ok", reply
+        (result,) = of_kind(messages, "execute_result")
+        return str(result["data"]["text/plain"])
+
     def tab(self, code: str) -> list[str]:
         reply = self.client.complete(code, len(code), reply=True, timeout=30)
         matches: list[str] = reply["content"]["matches"]
@@ -32,7 +53,10 @@ def kernel() -> Iterator[Kernel]:
     manager, client = start_new_kernel()
     try:
         kernel = Kernel(client)
-        kernel.run("import onnx_lab as lab\n%load_ext onnx_lab\nm = lab.samples.tiny(); w = lab.samples.tiny(seed=1)")
+        kernel.run(
+            "import threading, time\nimport numpy as np\nimport onnx_lab as lab\n%load_ext onnx_lab\n"
+            "m = lab.samples.tiny(); w = lab.samples.tiny(seed=1)"
+        )
         yield kernel
     finally:
         client.stop_channels()
@@ -104,3 +128,107 @@ def test_a_chart_is_plotlys_json_and_a_table_and_no_script(kernel: Kernel) -> No
     assert set(table["data"]) == {"text/html", "text/plain"}
     assert "<script" not in str(messages)
     assert "http" not in str(table["data"])
+
+
+# -- work that leaves the cell
+
+
+def test_a_benchmark_beside_the_cell_leaves_the_kernel_free(kernel: Kernel) -> None:
+    reply, _ = kernel.run("job = %onnx_bench m w --budget-s 60 --background")
+    assert reply["status"] == "ok", reply
+    kernel.run("while not (job.progress and job.progress['kind'] == 'round'): time.sleep(0.05)")
+    seconds = []
+    for _ in range(7):
+        start = time.monotonic()
+        assert kernel.value("1 + 1") == "2"
+        seconds.append(time.monotonic() - start)
+    assert statistics.median(seconds) < 0.3
+    assert kernel.value("job.cancel(); job.state") == "'cancelled'"
+
+
+def test_its_panel_stays_in_its_cell_and_ends_as_a_snapshot(kernel: Kernel) -> None:
+    kernel.run("%onnx_jobs --cancel all")
+    cell = kernel.client.execute("job = %onnx_bench m w --budget-s 4 --background")
+    kernel.client.execute("job.wait(); time.sleep(1)")  # it ends while another cell runs
+    messages = kernel.everything_until(lambda m: "vnd.plotly" in str(m["content"].get("data", {}).keys()), 60)
+    shown = [m for m in messages if m["header"]["msg_type"] in ("display_data", "update_display_data")]
+    assert {m["parent_header"]["msg_id"] for m in shown} == {cell}
+    panel, button, figure = dict.fromkeys(m["content"]["transient"]["display_id"] for m in shown)
+    by_place: dict[str, list[Any]] = {panel: [], button: [], figure: []}
+    for m in shown:
+        by_place[m["content"]["transient"]["display_id"]].append(m["content"]["data"])
+    assert "progressbar" in by_place[panel][0]["text/html"]
+    assert "progressbar" not in by_place[panel][-1]["text/html"]
+    assert "done in" in by_place[panel][-1]["text/plain"]
+    assert len(by_place[panel]) <= 5 * 8
+    assert "application/vnd.jupyter.widget-view+json" in by_place[button][0]
+    assert by_place[button][-1] == {"text/html": "", "text/plain": ""}
+    assert [set(d) for d in by_place[figure]] == [
+        {"text/html", "text/plain"},
+        {"application/vnd.plotly.v1+json", "text/plain"},
+    ]
+    assert len(str([data[-1] for data in by_place.values()])) < 200_000
+
+
+def test_a_job_can_be_awaited_in_a_cell(kernel: Kernel) -> None:
+    kernel.run("job = %onnx_simplify m --name awaited --background")
+    assert "awaited" in kernel.value("(await job).name")
+    assert kernel.value("print(await lab.start('optimize', m)) or 'go on'") == "'go on'"
+
+
+def test_an_interrupt_ends_a_child_within_a_second(kernel: Kernel) -> None:
+    code = (
+        "import os, signal, threading\n"
+        "def interrupt():\n"
+        "    while not any(j.progress and j.progress['kind'] == 'round' and not j.done for j in lab.jobs()):\n"
+        "        time.sleep(0.05)\n"
+        "    globals()['at'] = time.monotonic()\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "threading.Thread(target=interrupt).start()\n"
+        "%onnx_bench m w --budget-s 60 --timeout-s 100"
+    )
+    reply, messages = kernel.run(code)
+    took = float(kernel.value("time.monotonic() - at"))
+    assert reply["ename"] == "Stopped"
+    assert took < 1.5, "with the way here and back"
+    assert "stopped after" in of_kind(messages, "update_display_data")[-1]["data"]["text/plain"]
+    assert kernel.value("next(iter(lab.jobs())).state") == "'cancelled'"
+    assert kernel.value(LEFT) == "[]"
+
+
+LEFT = "[p.name for p in (lab.workspace.root() / 'tmp').iterdir()]"
+FEEDS = "feeds = [{'x': np.ones((50, 8), np.float32)}] * 100_000"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("{KILL}%onnx_bench m w --budget-s 60 --timeout-s 100", ("bench m w", "it was killed", "peak memory")),
+        ("%onnx_trace m w feeds --memory-mb 60", ("trace m", "memory cap: it held", "of 60.0 MB", "peak memory")),
+        ("%onnx_bench m w --budget-s 60 --timeout-s 3", ("bench m w", "did not end in time", "peak memory")),
+    ],
+    ids=["killed", "memory", "hang"],
+)
+def test_what_ends_a_child_is_named_and_the_kernel_lives(kernel: Kernel, code: str, words: tuple[str, ...]) -> None:
+    kernel.run(FEEDS)
+    kill = "threading.Timer(2, lambda: next(iter(lab.jobs()))._process._child.kill()).start()\n"
+    reply, messages = kernel.run(code.replace("{KILL}", kill))
+    assert reply["ename"] == "WorkerError", reply
+    (error,) = of_kind(messages, "error")
+    said = "\n".join(error["traceback"])
+    assert "Traceback" not in said
+    for word in words:
+        assert word in said
+    assert kernel.value("1 + 1") == "2"
+    assert kernel.value(LEFT) == "[]"
+
+
+def test_a_full_disk_leaves_nothing_half_written(kernel: Kernel) -> None:
+    kernel.run("import resource; before = resource.getrlimit(resource.RLIMIT_FSIZE)")
+    kernel.run("resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))")
+    reply, _ = kernel.run("%onnx_simplify m --name full --memory-mb 4000")
+    kernel.run("resource.setrlimit(resource.RLIMIT_FSIZE, before)")
+    assert reply["ename"] == "WorkspaceError", reply
+    assert "cannot be written" in reply["evalue"]
+    assert kernel.value(LEFT) == "[]"
+    assert "full" in kernel.value("m2 = %onnx_simplify m --name full --memory-mb 4000\nm2.name")

@@ -9,10 +9,10 @@ from onnx_lab.errors import Stopped
 from onnx_lab.jupyter import _live, _panel
 from onnx_lab.jupyter._live import Live
 
-ROW = {"name": "fp32", "target": "cpu", "batch": 1, "seq": 128, "p50": 0.02, "ratio": 1.0, "ratio_low": 1.0,
-       "ratio_high": 1.0, "verdict": "reference"}  # fmt: skip
+ROW = {"name": "fp32", "target": "cpu", "batch": 1, "seq": 128, "p50": 0.02, "low": 0.019, "high": 0.021,
+       "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0, "verdict": "reference", "size_bytes": 4_000_000}  # fmt: skip
 FAST = {**ROW, "name": "int8", "p50": 0.005, "ratio": 4.0, "ratio_low": 3.9, "ratio_high": 4.1, "verdict": "faster"}
-ROUND = {"kind": "round", "done": 12.0, "of": 30.0, "rows": [ROW, FAST]}
+ROUND = {"kind": "round", "done": 12.0, "of": 30.0, "grid": [[1, 128]], "rows": [ROW, FAST]}
 
 
 class FakeKernelShell:
@@ -113,7 +113,7 @@ def test_nothing_is_drawn_after_the_end(screen: Screen) -> None:
     ("event", "told"),
     [
         ({"kind": "waiting", "seconds": 3.0, "for": "process 7"}, "waiting 3 s for process 7"),
-        ({"kind": "start", "of": 30.0, "contestants": ["a", "b"], "shapes": ["(1)"]}, "starting processes for a, b"),
+        ({"kind": "start", "of": 30.0, "contestants": ["a", "b"], "grid": [[1, None]]}, "starting processes for a, b"),
         (ROUND, "12 of 30 s"),
     ],
 )
@@ -128,7 +128,8 @@ def test_the_panel_says_where_things_stand(event: dict[str, Any], told: str) -> 
 def test_the_panel_shows_provisional_figures_and_bars() -> None:
     html, _ = _panel.render("<b>", ROUND)
     assert "4.00 [3.90, 4.10]" in html
-    assert "transparent 25%" in html, "a bar a quarter as long as the slowest"
+    assert "transparent 24%" in html, "a bar a quarter as long as the slowest, which leaves room for its interval"
+    assert html.count(" 3px no-repeat") == 2, "and a line for each interval"
     assert "<b>" not in html.replace("<body>", ""), "names are escaped"
 
 
@@ -136,3 +137,45 @@ def test_a_big_grid_is_cut_while_it_runs() -> None:
     html, _ = _panel.render("x", {**ROUND, "rows": [ROW] * 40})
     assert html.count("<tr") == _panel._MOST_ROWS + 1
     assert "and 16 more rows" in html
+
+
+def test_a_grid_fills_cell_by_cell_and_names_the_best() -> None:
+    grid = [[b, s] for b in (1, 8) for s in (64, 128)]
+    html, _ = _panel.render("x", {**ROUND, "grid": grid})
+    assert html.count("<table") == 2, "one for each contestant"
+    assert html.count("…</td>") == 6, "three shapes are still to come for each"
+    assert "4.00× best" in html
+    assert "1 of 4 shapes measured" in html
+    assert "4.0 MB" in html
+
+
+@pytest.mark.parametrize(("event", "left"), [(ROUND, " · 18 s left"), ({"kind": "making", "name": "int8"}, "")])
+def test_the_time_left_is_said_where_it_is_known(event: dict[str, Any], left: str) -> None:
+    live = Live(object(), "x")
+    live.progress(event)
+    assert live._content()[1].endswith(left or "making int8")
+
+
+def test_counts_give_a_time_left_by_their_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(_live.time, "monotonic", lambda: now[0])
+    live = Live(object(), "x")
+    for done in range(3):
+        live.progress({"kind": "counting", "state": f"batch {done + 1} of 12", "done": done, "of": 12})
+        now[0] += 4
+    now[0] -= 4
+    assert live._content()[1] == "x … batch 3 of 12 · 40 s left"
+
+
+def test_large_panels_are_drawn_less_often(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A benchmark of a minute sends less than 2 MB, whatever its size."""
+    now = [100.0]
+    monkeypatch.setattr(_live.time, "monotonic", lambda: now[0])
+    live = Live(FakeKernelShell(), "x")
+    live._started = now[0]
+    many = {**ROUND, "rows": [{**FAST, "name": f"contestant {i}"} for i in range(40)]}
+    for _ in range(300):
+        now[0] += 0.2
+        live.progress(many)
+    assert sum(len(data["text/html"]) for data in screen.shown) < 2_000_000
+    assert len(screen.shown) >= 60

@@ -246,7 +246,7 @@ def test_bench_calls_modules_by_what_was_typed(notebook: Any, spied: Callable[..
         contestants : Model, torch.nn.Module, or a list of them
         """
         seen.append((contestants, against))
-        progress({"kind": "start", "of": 1.0, "contestants": [], "shapes": []})
+        progress({"kind": "start", "of": 1.0, "contestants": [], "grid": []})
 
     class Module: ...
 

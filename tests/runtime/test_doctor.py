@@ -11,7 +11,7 @@ import pytest
 
 import onnx_lab as lab
 from onnx_lab.runtime import _proof
-from onnx_lab.runtime._hardware import FEATURES, memory_limit_bytes
+from onnx_lab.runtime._hardware import FEATURES, memory_limit_bytes, memory_used_bytes
 from onnx_lab.runtime.doctor import Conflict, Doctor, find_conflicts
 from onnx_lab.runtime.target import PROVIDERS
 
@@ -86,6 +86,13 @@ def test_an_engine_that_cannot_be_asked_gives_rows_not_an_exception(monkeypatch:
     assert not found
     assert found.targets == ()
     assert "segmentation fault" in str(found)
+
+
+def test_memory_that_can_be_dropped_is_not_used(tmp_path: Path) -> None:
+    assert memory_used_bytes(tmp_path) == 0
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.stat").write_text("anon 400\ninactive_file 300\n")
+    assert memory_used_bytes(tmp_path) == 700
 
 
 def test_memory_limits_of_both_cgroup_versions(tmp_path: Path) -> None:
