@@ -7,12 +7,14 @@ import inspect
 import json
 import os
 import pickle
+import shutil
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from onnx_lab import workspace
 from onnx_lab._progress import listening
 from onnx_lab.background import _frames
 from onnx_lab.errors import OnnxLabError
@@ -94,6 +96,9 @@ def _outlived() -> None:
     """End with the parent: its end of the pipe closes when it does. Engines end as their pipes close."""
     while os.read(0, 1):
         pass
+    # what the parent would have cleared away
+    for folder in (workspace.work_of(os.environ["ONNX_LAB_WORK"]), os.environ["TMPDIR"]):
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 

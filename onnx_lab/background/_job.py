@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -149,10 +150,14 @@ class Job(Shown):
         return Card(f"job {self.number}: {self.verb} {self.name}".rstrip(), facts, notes=notes)
 
     def _ipython_display_(self) -> None:
-        """Show the card, unless a panel of this job is in the same cell already."""
-        if self.on_display is None or not self.on_display():
-            from IPython.display import display
+        """Show the card, unless a panel of this job is in the same cell; the first time, a notebook shows a panel."""
+        from IPython.display import display
 
+        # named, not imported: the doors lie above this room, and are only there when somebody has opened them
+        doors = sys.modules.get("onnx_lab.jupyter")
+        if self.on_display is None and not self.done and doors is not None:
+            doors.show_job(self)
+        if self.on_display is None or not self.on_display():
             display({"text/html": self._repr_html_(), "text/plain": repr(self)}, raw=True)
 
     def _state_words(self) -> str:

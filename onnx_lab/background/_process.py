@@ -22,7 +22,7 @@ from onnx_lab import workspace
 from onnx_lab.background import _frames
 from onnx_lab.background._packed import Packed
 from onnx_lab.card import megabytes
-from onnx_lab.runtime._child import child_environment, how_it_ended
+from onnx_lab.runtime._child import child_environment, enlarge, how_it_ended
 from onnx_lab.runtime.target import allowed_cpus
 
 _LOOK_SECONDS = 0.2
@@ -58,6 +58,8 @@ class Process:
             start_new_session=True,
             bufsize=0,
         )
+        if self._child.stdin is not None:
+            enlarge(self._child.stdin)
         self._cap, self._deadline, self._looked = cap_bytes, deadline, 0.0
         self._closing = threading.Lock()
         self.peak_bytes = 0

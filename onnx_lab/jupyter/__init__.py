@@ -24,6 +24,18 @@ def load(ip: Any) -> None:
         ip.Completer.custom_matchers.append(matcher(magics))
 
 
+def show_job(job: Any) -> None:
+    """Open the panel of a job that `onnx_lab.start` began, below the cell that shows it; only in a kernel."""
+    from IPython.core.getipython import get_ipython
+
+    from onnx_lab.jupyter._job_panel import JobPanel
+    from onnx_lab.jupyter.magics import VERBS
+
+    shell = get_ipython()
+    if getattr(shell, "kernel", None) is not None:
+        JobPanel(shell, job, f"{VERBS.get(job.verb, job.verb)} {job.name}".rstrip()).open()
+
+
 def unload(ip: Any) -> None:
     """Take back everything that `load` registered."""
     from onnx_lab import errors

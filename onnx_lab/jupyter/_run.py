@@ -8,7 +8,7 @@ from typing import Any
 
 from onnx_lab._progress import listening
 from onnx_lab.background._packed import CannotTravel
-from onnx_lab.background.job import VERBS, Job, begin
+from onnx_lab.background.job import Job, begin
 from onnx_lab.errors import BadInput
 from onnx_lab.jupyter._job_panel import JobPanel
 from onnx_lab.jupyter._live import Live
@@ -50,7 +50,7 @@ class Step:
         """
         if self._how.background:
             return self._beside()
-        big = self._verb in VERBS and is_big(self._verb, self._call.arguments)
+        big = is_big(self._verb, self._call.arguments)
         if not big and not self._how.limited:
             return self._in_kernel()
         made = made_before(self._verb, functools.partial(self._function, **self._call.arguments), self._call.arguments)

@@ -17,10 +17,15 @@ from onnx_lab.produce import NotMade, only_looking
 BIG_BYTES = 100_000_000
 #: Steps that write one file, with no work before they look whether it is there.
 _CACHED = frozenset("export simplify optimize fix_shapes fp16 bf16 mixed_precision quantize".split())
+#: Steps that edit graphs and weights where they are called. All others leave models to engines, which are in processes
+#: of their own wherever the step is called from.
+_MAKES = _CACHED | {"best"}
 
 
 def is_big(verb: str, arguments: Mapping[str, Any]) -> bool:
-    """Whether Models and torch modules among the arguments are together more than `BIG_BYTES`."""
+    """Whether a step would hold much here: one that makes files, of Models and torch modules above `BIG_BYTES`."""
+    if verb not in _MAKES:
+        return False
     total = 0
     for name, value in arguments.items():
         for thing in _things(value):

@@ -57,7 +57,7 @@ class Child:
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        _enlarge(self._process.stdin, self._process.stdout)
+        enlarge(self._process.stdin, self._process.stdout)
         self.peak_seen = 0
         self.advice = ""
         watch = weakref.WeakMethod(self._watch)  # a pipe must not keep its child alive
@@ -158,7 +158,7 @@ def _tail(stderr: IO[bytes]) -> str:
     return ""
 
 
-def _enlarge(*pipes: IO[bytes]) -> None:
+def enlarge(*pipes: IO[bytes]) -> None:
     """Ask for 1 MiB pipes: fewer turns for large feeds. Linux only, and only a wish."""
     import fcntl
 

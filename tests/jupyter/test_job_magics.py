@@ -131,8 +131,9 @@ def test_what_is_large_is_counted_over_models_and_modules(notebook: Any, tmp_pat
 
     net = torch.nn.Linear(6000, 6000, device="meta")
     assert _where.is_big("export", {"obj": net})
-    assert not _where.is_big("bench", {"contestants": [notebook.ns["m"], torch.nn.Linear(2, 2)]})
-    assert _where.is_big("bench", {"contestants": {"a": notebook.ns["m"], "b": net}})
+    assert not _where.is_big("export", {"obj": torch.nn.Linear(2, 2)})
+    assert _where.is_big("best", {"m": notebook.ns["m"], "against": net})
+    assert not _where.is_big("bench", {"contestants": [net]}), "engines are in processes of their own anyway"
     assert _where.is_big("export", {"obj": "prajjwal1/bert-tiny"}), "nobody knows how large it will be"
     assert not _where.is_big("export", {"obj": str(tmp_path)})
     assert not _where.is_big("export", {"obj": "nowhere.onnx"})
@@ -144,13 +145,16 @@ def test_what_cannot_travel_works_in_the_kernel_and_says_so(
     notes: list[str] = []
     leave = Live.__exit__
     monkeypatch.setattr(Live, "__exit__", lambda self, *e: (notes.append(self.note), leave(self, *e))[1])
-    notebook.ns["once"] = ({"x": np.ones((1, 8), np.float32)} for _ in range(2))
-    assert notebook.run("%onnx_compare m m {once}").outputs
+    notebook.run("import threading, torch\nnet = torch.nn.Linear(8, 4)\nnet.lock = threading.Lock()")
+    assert notebook.run("%onnx_export net").outputs
     assert "inside the kernel" in notes[-1]
-    assert "iterator" in notes[-1]
-    notebook.ns["once"] = ({"x": np.ones((1, 8), np.float32)} for _ in range(2))
+    assert "lock" in notes[-1]
     with pytest.raises(BadInput, match="a limit for what only this process can work on"):
-        notebook.run("%onnx_compare m m {once} --timeout-s 60")
+        notebook.run("%onnx_export net --timeout-s 60")
+    job = notebook.run("%onnx_export net --background")
+    assert job.result.inputs
+    assert job.where == "kernel"
+    assert "works inside the kernel" in job._repr_html_()
 
 
 def test_an_interrupt_ends_the_child(notebook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,3 +327,18 @@ def test_lines_of_a_notebook_cell_travel(notebook: Any, spied: Callable[..., Non
     notebook.run("net, example = Branches(), torch.ones(2, 3)")
     with pytest.raises(OnnxLabError, match=r"if x\.sum\(\) > 0"):
         notebook.run("%onnx_export net example --timeout-s 120")
+
+
+def test_a_job_of_a_script_line_shows_a_panel_the_first_time(
+    notebook: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = KernelShell()
+    job = lab.start("bench", lab.samples.tiny(), budget_s=60)
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: shell)
+    job._ipython_display_()
+    first = shell.display_pub.sent[0][3]["text/plain"]
+    assert first.startswith("measuring tiny …")
+    assert capsys.readouterr().out == "", "the panel says it all"
+    shell.display_pub.parent_header = {"msg_id": "cell 2"}
+    job._ipython_display_()
+    assert "state     running" in capsys.readouterr().out, "one panel for each job: elsewhere its card"
