@@ -146,6 +146,10 @@ class Notebook:
         """Wait until the outputs of a cell have `part` in their text."""
         self.wait(lambda: part in self.text(index), f"{part!r} in cell {index}", timeout_s)
 
+    def wait_seen(self, index: int, part: str, timeout_s: float = 60) -> None:
+        """Wait until `part` is seen below a cell, also in a widget."""
+        self.wait(lambda: part in self.output(index).inner_text(), f"{part!r} below cell {index}", timeout_s)
+
     # -- kernel -----------------------------------------------------------------------------------------------------
 
     def ask(self, code: str, timeout_s: float = 30) -> Answer:

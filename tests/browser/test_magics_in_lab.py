@@ -80,7 +80,8 @@ def test_a_saved_notebook_reads_after_restart_and_reload(open_notebook: Opener) 
     card.wait_for()
     assert "benchmark against m" in card.inner_text()
     assert "done in" in notebook.output(1).inner_text()
-    notebook.output(2).locator(".js-plotly-plot .main-svg").first.wait_for()
+    figure = notebook.output(2).locator(".jp-RenderedPlotly")
+    figure.locator("svg, img").first.wait_for()  # JupyterLab saves a picture of it
     assert "model not found" not in notebook.page.locator(".jp-Notebook").inner_text()
     assert notebook.ask("'b' in globals()").text == "False", "the kernel is a new one"
 
@@ -100,4 +101,4 @@ def test_cards_read_in_both_themes(open_notebook: Opener) -> None:
         notebook.screenshot(theme)
         assert too_faint(notebook.page, ".onnx-lab-card, .jp-OutputArea-output [role=status]") == []
         # a figure is saved for a page that it cannot know: no one colour has 4.5 on white and on #111
-        assert too_faint(notebook.page, ".jp-OutputArea-output .js-plotly-plot .main-svg", 4.0) == []
+        assert too_faint(notebook.page, ".jp-RenderedPlotly .main-svg", 4.0) == []
