@@ -11,13 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-# Text inherits the page's colour; what is said by colour here has a contrast of 4.2 or more on white and on #111 alike.
-# No CSS variables: a notebook that is not trusted yet loses every declaration that has one.
-DIM = "#737982"
+
+# Text inherits the page's colour; what is said by colour too is mixed with it, which gives a contrast of 4.5 and more
+# on white and on #111: no single colour has that on both. No CSS variables: a notebook that is not trusted yet loses
+# every declaration that has one. It loses the mixed colours too, and inherits: the words say the same.
+def _ink(colour: str) -> str:
+    return f"color-mix(in srgb,currentColor 40%,{colour})"
+
+
+_GREY = "#737982"
+DIM = _ink(_GREY)
 LINE = "rgba(128,128,128,.35)"
 _ROW = f"background:transparent;border-bottom:1px solid {LINE}"
 _SIZE = "font-size:13px;line-height:1.45"
-TONES = {"good": "#238b57", "bad": "#d24b5d", "warn": "#a57109"}
+TONES = {"good": _ink("#238b57"), "bad": _ink("#d24b5d"), "warn": _ink("#a57109")}
 #: Cells with more characters than this may wrap.
 _LONG = 48
 _BAR = "rgba(35,126,199,.28)"
@@ -83,7 +90,7 @@ class Table:
         if (span := self.spans.get((r, c))) is not None:
             low, high = (max(0.0, min(1.0, x)) * 100 for x in span)
             high = max(high, low + 0.8)  # a short one is still seen
-            stops = f"transparent {low:.1f}%,{DIM} {low:.1f}%,{DIM} {high:.1f}%,transparent {high:.1f}%"
+            stops = f"transparent {low:.1f}%,{_GREY} {low:.1f}%,{_GREY} {high:.1f}%,transparent {high:.1f}%"
             layers.append(f"linear-gradient(to right,{stops}) 0 50%/100% 3px no-repeat")
         if (bar := self.bars.get((r, c))) is not None:
             share = f"{max(0.0, min(1.0, bar)) * 100:.0f}%"

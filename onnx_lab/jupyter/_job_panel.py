@@ -8,14 +8,16 @@ from typing import Any
 from onnx_lab.background.job import Job
 from onnx_lab.jupyter import _snapshot
 from onnx_lab.jupyter._live import Live
+from onnx_lab.jupyter._live_place import LivePlace
 from onnx_lab.jupyter._place import Place
 
 
 class JobPanel:
     """Three places below the cell that started `job`: the panel, a button to cancel, the figure at the end.
 
-    All three are made while the cell runs, so what comes later lands below it, whichever cell runs then. Only the
-    button is a widget: the panel is plain HTML and is there after a restart, too.
+    All three are made while the cell runs, so what comes later lands below it, whichever cell runs then. Panel and
+    button are widgets while the job works, so that a reload of the page brings them back; what stays at the end is
+    plain HTML and is there after a restart, too.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ class JobPanel:
     def __init__(self, shell: Any, job: Job, title: str) -> None:
         self._shell, self._job, self._title = shell, job, title
         foot = f"job {job.number}; %onnx_jobs --cancel {job.number} ends it"
-        self._live = Live(shell, title, foot=foot)
+        self._live = Live(shell, title, foot=foot, place=LivePlace(shell))
         self._live.printed = lambda: job.log
         self._button = CancelButton(shell, job)
         self._figure = Place(shell)

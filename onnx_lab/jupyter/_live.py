@@ -43,14 +43,18 @@ class Live:
         Show nothing at all.
     foot : str
         The last line of the panel: how to end it.
+    place : Place, optional
+        Where to show it. Default: a new one in the cell that runs now.
     """
 
-    def __init__(self, shell: Any, title: str, *, silent: bool = False, foot: str = "") -> None:
+    def __init__(
+        self, shell: Any, title: str, *, silent: bool = False, foot: str = "", place: Place | None = None
+    ) -> None:
         self._title, self._foot = title, foot
         # a terminal cannot rewrite what it printed
         self._active = not silent and getattr(shell, "kernel", None) is not None
         self._lock = threading.Lock()
-        self.place = Place(shell)
+        self.place = place or Place(shell)
         self._started = self._drawn = 0.0
         self._weight = 0
         self._over = threading.Event()
@@ -88,7 +92,7 @@ class Live:
         self._over.set()
         with self._lock:
             if self.place.shown:
-                self._show(html, text)
+                self.place.end({"text/html": html, "text/plain": text})
 
     def __enter__(self) -> Live:
         self.open()

@@ -51,6 +51,10 @@ class Place:
         else:
             self._handle.update(dict(data), raw=True)
 
+    def end(self, data: Mapping[str, Any]) -> None:
+        """Show what stays."""
+        self.show(data)
+
     def _send(self, kind: str, data: Mapping[str, Any]) -> None:
         publisher = self._publisher
         assert publisher is not None

@@ -229,7 +229,10 @@ def test_the_panel_has_one_place_in_its_own_cell_and_ends_as_a_snapshot() -> Non
     wire = shell.display_pub
     m = lab.samples.tiny()
     job = lab.start("bench", [m, lab.simplify(m, name="slim")], budget_s=2)
-    JobPanel(shell, job, "measuring m slim").open()
+    shown = JobPanel(shell, job, "measuring m slim")
+    shown.open()
+    news: list[str] = []
+    shown._live.place._widget.observe(lambda change: news.append(change["new"]), "value")
     assert job.on_display is not None
     assert job.on_display(), "shown in the cell that runs"
     assert [s[0] for s in wire.sent] == ["display_data"] * 3
@@ -250,7 +253,10 @@ def test_the_panel_has_one_place_in_its_own_cell_and_ends_as_a_snapshot() -> Non
     assert last[figure]["application/vnd.plotly.v1+json"]["data"]
     assert sum(len(json.dumps(data)) for data in last.values()) < 100_000
     updates = [1 for kind, _, place, _ in wire.sent if place == panel and kind == "update_display_data"]
-    assert 2 <= len(updates) <= 5 * (job.seconds + 1)
+    assert len(updates) == 1, "the end; before it, news go to the widget"
+    assert "application/vnd.jupyter.widget-view+json" not in last[panel]
+    assert 2 <= len(news) <= 5 * (job.seconds + 1)
+    assert news[-1] == last[panel]["text/html"], "for a page that was reloaded"
 
 
 @pytest.mark.parametrize(("ends", "words"), [("failed", "memory cap"), ("cancelled", "cancelled; nothing half-done")])

@@ -1,0 +1,48 @@
+"""The place of a live panel that a reload of the page brings back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from onnx_lab.jupyter._place import Place
+
+
+class LivePlace(Place):
+    """While a job works, its panel is a widget; at the end, plain HTML.
+
+    A reloaded page has the outputs as they were last saved, and no rewriting of them reaches it: only widgets come
+    back, with what they hold now. And a widget dies with its kernel, so what stays is no widget. A page that was
+    reloaded in between shows the end in the widget. Without ipywidgets it is a `Place` like others.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+    """
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._widget: Any = None
+
+    def show(self, data: Mapping[str, Any]) -> None:
+        """Show a bundle in place of what was there, as news of work that goes on."""
+        if self._widget is not None:
+            self._widget.value = data["text/html"]
+            return
+        self._widget = _html_widget(data["text/html"])
+        bundle = dict(self._widget._repr_mimebundle_() or {}) if self._widget is not None else {}
+        super().show({**bundle, **data})
+
+    def end(self, data: Mapping[str, Any]) -> None:
+        """Show what stays."""
+        if self._widget is not None:
+            self._widget.value = data["text/html"]  # kept open, for a page that was reloaded
+        super().show(data)
+
+
+def _html_widget(html: str) -> Any:
+    try:
+        import ipywidgets
+    except ImportError:
+        return None
+    return ipywidgets.HTML(html)
