@@ -31,11 +31,11 @@ def fresh(id: str, verbs: Iterable[str]) -> State:  # noqa: A002  (the field's n
     return State(id, drafts=tuple(Draft(Step(v), v in _TICKED) for v in ranked))
 
 
-def pick_source(state: State, source: str, *, task: str = "") -> State:
+def pick_source(state: State, source: str, *, task: str = "", is_model: bool = False) -> State:
     """Another model: what was found out about the last one goes."""
     if source == state.source:
         return state
-    return replace(state, source=source, task=task, variants=(), selected="")
+    return replace(state, source=source, is_model=is_model, task=task, variants=(), selected="")
 
 
 def tick(state: State, index: int, on: bool) -> State:
@@ -67,7 +67,7 @@ def move(state: State, index: int, by: int) -> State:
 
 def planned(state: State) -> State:
     """The rows that the ticked steps make: one for each step, each from the one before; those that are there stay."""
-    state = _with_baseline(state)
+    state = with_baseline(state)
     parent = state.baseline
     assert parent is not None
     variants, steps = list(state.variants), parent.steps
@@ -121,7 +121,8 @@ def variant_id(source: str, steps: tuple[Step, ...], target: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _with_baseline(state: State) -> State:
+def with_baseline(state: State) -> State:
+    """The row of the model as it came, where it is not there yet."""
     if state.baseline is not None:
         return state
     key = variant_id(state.source, (), state.target)

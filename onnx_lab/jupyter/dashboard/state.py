@@ -123,6 +123,8 @@ class State:
     ----------
     source : str
         As in a magic's line: the name of a variable, a path, a hub name, or ``lab.samples.bert()``.
+    is_model : bool
+        The source is a Model already, and its first line is no export.
     task : str
         Likewise; empty for random feeds.
     drafts : tuple of Draft
@@ -131,6 +133,7 @@ class State:
 
     id: str
     source: str = ""
+    is_model: bool = False
     task: str = ""
     target: str = "cpu"
     drafts: tuple[Draft, ...] = ()
