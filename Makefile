@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab tour test quick lint format bench clean
+.PHONY: help lab tour test chromium quick lint format bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -33,8 +33,16 @@ lab: $(READY)
 tour: $(READY)
 	@$(BIN)/python -m onnx_lab.jupyter.tour notebooks/01_bert.ipynb --out artifacts/01_bert.ipynb
 
-test: $(READY) lint
+test: $(READY) lint chromium
 	@$(PYTEST)
+
+# What the browser tests open. Where it may not be installed they fail, and say what to do.
+chromium:
+	@for name in "$$CHROMIUM" chromium chromium-browser google-chrome; do \
+	  test -n "$$name" && command -v "$$name" >/dev/null && exit 0; done; \
+	echo "Installing Chromium for the browser tests"; \
+	{ apt-get update -qq && apt-get install -y -qq chromium; } || \
+	  echo "It could not be installed here: the browser tests will fail. As root: apt-get install chromium"
 
 quick: $(READY)
 	@$(PYTEST) -m "not slow"
