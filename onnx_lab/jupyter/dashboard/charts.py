@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as w
 
+from onnx_lab.jupyter.dashboard.parts import Kit
 from onnx_lab.jupyter.dashboard.state import State
 
 #: While a benchmark runs the table tells every change; figures follow this often, in seconds.
@@ -22,12 +23,9 @@ class Charts:
     outputs : dict of str to ipywidgets.Output
     """
 
-    def __init__(self) -> None:
-        self.outputs = {name: w.Output() for name in ("size", "latency", "front")}
-        self.widget = w.Box(list(self.outputs.values()))
-        self.widget.add_class("ol-charts")
-        for out in self.outputs.values():
-            out.add_class("ol-chart")
+    def __init__(self, kit: Kit) -> None:
+        self.outputs = {name: kit.make(w.Output, "chart") for name in ("size", "latency", "front")}
+        self.widget = kit.row(*self.outputs.values(), name="charts")
         self._shown: dict[str, Any] = {}
         self._selected, self._at = "", 0.0
 

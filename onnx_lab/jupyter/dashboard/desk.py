@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from onnx_lab.jupyter.dashboard.conductor import Conductor, told
+from onnx_lab.jupyter.dashboard.parts import Kit
 from onnx_lab.jupyter.dashboard.sources import Sources
 from onnx_lab.jupyter.dashboard.state import State
 from onnx_lab.jupyter.dashboard.store import Store
@@ -22,6 +23,7 @@ class Desk:
 
     def __init__(self, store: Store, sources: Sources, conductor: Conductor) -> None:
         self.store, self.sources, self.conductor = store, sources, conductor
+        self.kit = Kit()
         self.said = ""
         self.providers: tuple[tuple[str, bool, str], ...] = ()
         self.redraw: Callable[[], None] = lambda: None

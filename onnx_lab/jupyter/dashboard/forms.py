@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import ipywidgets as w
@@ -13,7 +14,7 @@ from onnx_lab.jupyter._convert import accepted, value_of
 from onnx_lab.jupyter._names import Names
 from onnx_lab.jupyter._signature import Parameter, Signature
 from onnx_lab.jupyter._words import Word
-from onnx_lab.jupyter.dashboard.parts import box, labelled
+from onnx_lab.jupyter.dashboard.parts import Kit
 from onnx_lab.jupyter.dashboard.state import Step
 
 #: A control tells the option's name, and its text; None for the function's default.
@@ -51,18 +52,18 @@ class Form:
         providers: Sequence[str] = ("cpu",),
         names: Callable[[], Names] = Names,
         heard: Callable[[Callable[[Any], None]], Callable[[Any], None]] = lambda work: work,
+        kit: Kit | None = None,
     ) -> None:
         self._changed, self._names = changed, names
         self.parameters = {p.name: p for p in signature.parameters[1:] if p.name != "name"}
-        given = dict(step.options)
+        given, kit = dict(step.options), kit or Kit()
         self.controls: dict[str, Any] = {}
         for name, p in self.parameters.items():
-            control = _control(p, given.get(name), feeds, providers)
+            control = _control(kit, p, given.get(name), feeds, providers)
             control.observe(heard(functools.partial(self._heard, p)), "value")
             self.controls[name] = control
-        note = w.HTML(f"<span class='ol-dim'>{signature.summary}</span>")
-        note.add_class("ol-note")
-        self.widget = box(note, *self.controls.values(), name="form", kind=w.Box)
+        note = kit.html(f"<span class='ol-dim'>{escape(signature.summary)}</span>", "note")
+        self.widget = kit.row(note, *self.controls.values(), name="form")
 
     def show(self, step: Step) -> None:
         """Set the controls to a step's options; for drawing."""
@@ -80,19 +81,19 @@ class Form:
         self._changed(p.name, text)
 
 
-def _control(p: Parameter, given: str | None, feeds: Sequence[str], providers: Sequence[str]) -> Any:
+def _control(kit: Kit, p: Parameter, given: str | None, feeds: Sequence[str], providers: Sequence[str]) -> Any:
     """A Checkbox for a flag, a Dropdown for a choice, a text field for numbers and words."""
     label, takes = p.option[2:], p.takes
     tip = " ".join([f"{p.declared}. {p.doc}".strip(". ")])
     if takes.flag and not takes.none:
-        control = labelled(w.Checkbox, label, tip=tip, wide="0", indent=False)
+        control = kit.field(w.Checkbox, label, tip=tip, indent=False)
     else:
         options = _options(p, given, feeds, providers)
         if options is not None:
-            control = labelled(w.Dropdown, label, tip=tip, wide="9em", options=options)
+            control = kit.field(w.Dropdown, label, tip=tip, options=options)
         else:
             default = "" if p.default in (None, (), "") else _plain(p.default)
-            control = labelled(w.Text, label, tip=tip, wide="9em", placeholder=default, continuous_update=False)
+            control = kit.field(w.Text, label, tip=tip, placeholder=default, continuous_update=False)
     control.value = _shown(p, given, control)
     return control
 

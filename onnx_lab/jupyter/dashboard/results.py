@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import Any
-
-import ipywidgets as w
 
 from onnx_lab.jupyter.dashboard import table
 from onnx_lab.jupyter.dashboard.charts import Charts
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.lines import best_line, first
-from onnx_lab.jupyter.dashboard.parts import box, button, code_html, magic
+from onnx_lab.jupyter.dashboard.parts import code_html
 from onnx_lab.jupyter.dashboard.state import State
 
 
@@ -21,17 +20,16 @@ class RunBar:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.run = button("Run", "Run: make and measure the ticked steps", icon="play", style="primary")
-        self.search = button("Find it for me", "Find it for me: try what pays for this model here", icon="search")
-        self.cancel = button("Cancel", "Cancel what is running", icon="stop")
-        self.line, self.status = magic(), w.HTML()
-        self.status.add_class("ol-status")
+        kit = desk.kit
+        self.run = kit.button("Run", "Run: make and measure the ticked steps", icon="play", style="primary")
+        self.search = kit.button("Find it for me", "Find it for me: try what pays for this model here", icon="search")
+        self.cancel = kit.button("Cancel", "Cancel what is running", icon="stop")
+        self.line, self.status = kit.magic(), kit.html("", "status")
         self.run.on_click(desk.heard(lambda _: desk.conductor.run()))
         self.search.on_click(desk.heard(lambda _: desk.conductor.search()))
         self.cancel.on_click(desk.heard(lambda _: desk.conductor.cancel()))
-        self.widget = box(
-            box(self.run, self.search, self.cancel, self.line, name="buttons"), self.status, kind=w.VBox, name="section"
-        )
+        buttons = kit.row(self.run, self.search, self.cancel, self.line, name="buttons")
+        self.widget = kit.column(buttons, self.status, name="section")
 
     def draw(self, state: State) -> int:
         """Buttons that can be pressed, and the words of the moment."""
@@ -65,18 +63,16 @@ class Results:
     """The table and the charts, linked by the row that is selected."""
 
     def __init__(self, desk: Desk) -> None:
-        from dataclasses import replace
-
         self.desk = desk
         self.table = table.VariantTable()
-        self.charts = Charts()
+        self.charts = Charts(desk.kit)
 
         def select(change: Any) -> None:
             # looking at another row is no choice that an undo takes back
             desk.store.learn(lambda s: replace(s, selected=change["new"]))
 
         self.table.observe(desk.heard(select), "selected")
-        self.widget = box(self.table, self.charts.widget, kind=w.VBox, name="section")
+        self.widget = desk.kit.column(self.table, self.charts.widget, name="section")
 
     def draw(self, state: State) -> int:
         """The rows, then the charts."""

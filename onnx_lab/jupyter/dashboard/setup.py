@@ -13,10 +13,11 @@ from onnx_lab.errors import BadInput
 from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.lines import bench_line, verdict_line
-from onnx_lab.jupyter.dashboard.parts import box, code_html, heading, labelled, magic, number_or_none, pairs, plain
+from onnx_lab.jupyter.dashboard.parts import code_html, number_or_none, pairs, plain, show
 from onnx_lab.jupyter.dashboard.sources import SAMPLES, export_line, sample_name
 from onnx_lab.jupyter.dashboard.state import Budget, State
 
+_WAITING = "<span class='ol-dim'>looking what runs here …</span>"
 _RANDOM = "none: compare outputs on random feeds"
 
 
@@ -24,31 +25,29 @@ class Setup:
     """Model, answers, target."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+        self.desk, kit = desk, desk.kit
         state = desk.store.state
-        self.model = labelled(
-            w.Combobox, "Model", tip="Model: a variable, a path, a sample or a hub name", wide="4.5em",
+        self.model = kit.field(
+            w.Combobox, "Model", "lead", tip="Model: a variable, a path, a sample or a hub name",
             placeholder="a variable, a path, a sample, a hub name", options=desk.sources.models(),
             value=state.source, continuous_update=False,
         )  # fmt: skip
-        self.model_line = magic()
-        self.task = labelled(
-            w.Dropdown, "Task", tip="Task: what accuracy means", wide="4.5em", options=self._tasks(state)
+        tasks = self._tasks(state)
+        self.task = kit.field(
+            w.Dropdown, "Task", "lead", tip="Task: what accuracy means", options=tasks, value=state.task
         )
-        self.task.value = state.task if state.task in self._task_values() else ""
-        self.task_note = magic()
-        self.target = labelled(
-            w.Dropdown, "Target", tip="Target: where it runs", wide="4.5em", options=[("cpu", "cpu")]
+        self.target = kit.field(
+            w.Dropdown, "Target", "lead", tip="Target: where it runs", options=pairs([state.target]), value=state.target
         )
-        self.providers = w.HTML("<p class='ol-dim'>looking what runs here …</p>")
+        self.model_line, self.task_note, self.providers = kit.magic(), kit.magic(), kit.html(_WAITING)
         self.model.observe(desk.heard(self._pick), "value")
         self.task.observe(desk.heard(lambda c: desk.choose(lambda s: replace(s, task=c["new"]))), "value")
         self.target.observe(desk.heard(lambda c: desk.choose(lambda s: replace(s, target=c["new"]))), "value")
-        self.widget = box(
-            box(heading("Model"), self.model, self.model_line, name="part"),
-            box(heading("Answers"), self.task, self.task_note, name="part"),
-            box(heading("Target"), self.target, self.providers, name="part"),
-            name="row",
+        self.widget = kit.row(
+            kit.column(self.model, self.model_line, name="part"),
+            kit.column(self.task, self.task_note, name="part"),
+            kit.column(self.target, self.providers, name="part"),
+            name="line",
         )
 
     def draw(self, state: State) -> int:
@@ -82,38 +81,34 @@ class Setup:
         found = self.desk.sources.tasks(state.source)
         return pairs([*found, *([state.task] if state.task and state.task not in found else [])], _RANDOM)
 
-    def _task_values(self) -> list[str]:
-        return [value for _, value in self.task.options]
-
 
 class Asked:
     """What is timed, and the budget."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+        self.desk, kit = desk, desk.kit
         m, b = desk.store.state.measuring, desk.store.state.budget
         self.fields: dict[str, Any] = {}
         for name, label, tip, value in (
             ("batch", "batch", "Batch size that is timed", m.batch),
             ("seq", "sequence", "Sequence length that is timed", m.seq),
             ("seconds", "seconds", "Seconds that one benchmark may take", m.seconds),
-            ("points", "points lost", "Budget: accuracy points that may be lost", b.points),
-            ("cosine", "cosine", "Budget: cosine to the model's own outputs that must be kept", b.cosine),
-            ("ms", "ms", "Budget: median latency in milliseconds, empty for none", b.ms),
-            ("mb", "MB", "Budget: file size in MB, empty for none", b.mb),
+            ("points", "points lost ≤", "Budget: accuracy points that may be lost", b.points),
+            ("cosine", "cosine ≥", "Budget: cosine to the model's own outputs that must be kept", b.cosine),
+            ("ms", "ms ≤", "Budget: median latency in milliseconds, empty for none", b.ms),
+            ("mb", "MB ≤", "Budget: file size in MB, empty for none", b.mb),
         ):
-            field = labelled(w.Text, label, tip=tip, wide="5.5em", value=plain(value), continuous_update=False)
-            field.add_class("ol-short")
+            field = kit.field(w.Text, label, "short", tip=tip, value=plain(value), continuous_update=False)
             field.observe(desk.heard(functools.partial(self._set, name)), "value")
             self.fields[name] = field
-        self.bench_line, self.verdict_line = magic(), magic()
+        self.bench_line, self.verdict_line = kit.magic(), kit.magic()
         f = self.fields
-        self.widget = box(
-            heading("Budget", "at most"),
-            box(f["points"], f["cosine"], f["ms"], f["mb"], name="buttons"),
+        self.widget = kit.column(
+            kit.heading("Budget", "what a variant has to meet"),
+            kit.row(f["points"], f["cosine"], f["ms"], f["mb"], name="buttons"),
             self.verdict_line,
-            heading("Measure at"),
-            box(f["batch"], f["seq"], f["seconds"], name="buttons"),
+            kit.heading("Measure at"),
+            kit.row(f["batch"], f["seq"], f["seconds"], name="buttons"),
             self.bench_line,
             name="part",
         )
@@ -122,8 +117,8 @@ class Asked:
         """Set the fields to the state; of points and cosine the one that counts is shown."""
         known = {**vars(state.measuring), **vars(state.budget)}
         sent = sum(put(field, value=plain(known[name])) for name, field in self.fields.items())
-        self.fields["points"].layout.display = None if state.task else "none"
-        self.fields["cosine"].layout.display = "none" if state.task else None
+        show(self.fields["points"], bool(state.task))
+        show(self.fields["cosine"], not state.task)
         sent += put(self.bench_line, value=code_html(bench_line(state)))
         return sent + put(self.verdict_line, value=code_html(verdict_line(state)))
 
@@ -150,7 +145,7 @@ def _still(state: State, desk: Desk) -> str:
 def _others(providers: tuple[tuple[str, bool, str], ...]) -> str:
     """What does not run here, greyed, each with the reason."""
     if not providers:
-        return "<p class='ol-dim'>looking what runs here …</p>"
+        return _WAITING
     items = "".join(
         f"<li aria-disabled='true'><s>{escape(t)}</s>: {escape(why)}</li>" for t, runs, why in providers if not runs
     )

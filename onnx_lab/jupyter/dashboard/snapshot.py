@@ -8,7 +8,7 @@ from onnx_lab.jupyter.dashboard.judge import answers, words
 from onnx_lab.jupyter.dashboard.lines import walk
 from onnx_lab.jupyter.dashboard.state import State
 
-_COLUMNS = ("variant", "size", "latency [99 %]", "speed", "answers", "nodes", "ran by", "verdict")
+_COLUMNS = ("variant", "size, MB", "latency, ms [99 %]", "speed", "answers", "nodes", "ran by", "verdict")
 
 
 def card(state: State) -> Card:

@@ -10,7 +10,7 @@ from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.forms import Form
 from onnx_lab.jupyter.dashboard.lines import first, line, signature_of
-from onnx_lab.jupyter.dashboard.parts import box, button, code_html, heading, magic
+from onnx_lab.jupyter.dashboard.parts import code_html
 from onnx_lab.jupyter.dashboard.state import Draft, State
 
 
@@ -18,39 +18,40 @@ class StepRow:
     """One step of the form. Its place may change, its verb does not."""
 
     def __init__(self, desk: Desk, draft: Draft) -> None:
-        self.desk, self.verb = desk, draft.step.verb
-        self.tick = w.Checkbox(
-            value=draft.on, description=self.verb, tooltip=f"Take the step {self.verb}", indent=False
+        self.desk, self.verb, kit = desk, draft.step.verb, desk.kit
+        self.tick = kit.make(
+            w.Checkbox,
+            "tick",
+            value=draft.on,
+            description=self.verb,
+            tooltip=f"Take the step {self.verb}",
+            indent=False,
         )
-        self.tick.add_class("ol-tick")
-        self.up = button("", f"Move {self.verb} up", icon="arrow-up")
-        self.down = button("", f"Move {self.verb} down", icon="arrow-down")
-        self.open = w.ToggleButton(description="options", tooltip=f"Options of {self.verb}")
-        self.open.add_class("ol-button")
-        self.line = magic()
+        self.up = kit.button("", f"Move {self.verb} up", icon="arrow-up")
+        self.down = kit.button("", f"Move {self.verb} down", icon="arrow-down")
+        self.open = kit.toggle("options", f"Options of {self.verb}")
+        self.line = kit.magic(line(draft.step))
         self.form: Form | None = None
-        self.place = box(name="place")
-        self.place.layout.display = "none"
         self.tick.observe(desk.heard(lambda c: self._change(lambda s, i: changes.tick(s, i, c["new"]))), "value")
         self.up.on_click(desk.heard(lambda _: self._change(lambda s, i: changes.move(s, i, -1))))
         self.down.on_click(desk.heard(lambda _: self._change(lambda s, i: changes.move(s, i, 1))))
         self.open.observe(desk.heard(self._toggle), "value")
-        head = box(self.tick, self.line, self.open, self.up, self.down, name="step")
-        self.widget = box(head, self.place, name="steps", kind=w.VBox)
+        self.head = kit.row(self.tick, self.line, self.open, self.up, self.down, name="step")
+        self.widget = kit.column(self.head)
 
     def draw(self, draft: Draft, of: str, *, first: bool, last: bool) -> int:
         """Set the row to a draft."""
         sent = put(self.tick, value=draft.on) + put(self.up, disabled=first) + put(self.down, disabled=last)
-        sent += put(self.line, value=code_html(line(draft.step, of)))
-        (self.line.remove_class if draft.on else self.line.add_class)("ol-off")
+        sent += put(self.line, value=code_html(line(draft.step, of), off=not draft.on))
         if self.form is not None:
             self.form.show(draft.step)
         return sent
 
     def _toggle(self, change: Any) -> None:
-        self.place.layout.display = None if change["new"] else "none"
         if change["new"] and self.form is None:
             self._build()
+        assert self.form is not None
+        self.widget.children = [self.head, self.form.widget] if change["new"] else [self.head]
 
     def _build(self) -> None:
         """The form is made when it is asked for: reading a signature imports the step's module."""
@@ -64,8 +65,8 @@ class StepRow:
             providers=[t for t, runs, _ in self.desk.providers if runs] or ["cpu"],
             names=self.desk.sources.names,
             heard=self.desk.heard,
+            kit=self.desk.kit,
         )
-        self.place.children = [self.form.widget]
 
     def _change(self, how: Any) -> None:
         def changed(state: State) -> State:
@@ -82,8 +83,9 @@ class Steps:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.rows = {d.step.verb: StepRow(desk, d) for d in desk.store.state.drafts}
-        self.list = box(*(r.widget for r in self.rows.values()), kind=w.VBox)
-        self.widget = box(heading("Steps", "ticked ones are done from top to bottom"), self.list, name="part wide")
+        self.list = desk.kit.column(*(r.widget for r in self.rows.values()))
+        title = desk.kit.heading("Steps", "ticked ones are done from top to bottom")
+        self.widget = desk.kit.column(title, self.list, name="part wide")
         self._order = tuple(self.rows)
 
     def draw(self, state: State) -> int:

@@ -43,10 +43,10 @@ def columns(state: State) -> list[dict[str, Any]]:
     task = any(v.accuracy is not None for v in state.variants)
     return [
         {"title": "variant"},
-        {"title": "size", "kind": "num"},
-        {"title": "latency [99 %]", "kind": "num", "bar": True},
+        {"title": "size, MB", "kind": "num"},
+        {"title": "latency, ms [99 %]", "kind": "num", "bar": True},
         {"title": "speed", "kind": "num more"},
-        {"title": "accuracy" if task else f"cosine ({asked})" if asked else "answers", "kind": "num"},
+        {"title": "accuracy" if task else f"cosine, {asked}" if asked else "answers", "kind": "num"},
         {"title": "nodes", "kind": "num extra"},
         {"title": "ran by", "kind": "text extra"},
         {"title": "verdict", "kind": "text", "verdict": True},
@@ -72,10 +72,10 @@ def rows(state: State) -> list[dict[str, Any]]:
 
 def cells(v: Variant, state: State) -> list[str]:
     """What each column says of a variant."""
-    ms = f"{milliseconds(v.p50)} [{_ms(v.low)}, {_ms(v.high)}]" if v.p50 and v.low and v.high else ""
+    ms = f"{_ms(v.p50)} [{_ms(v.low)}, {_ms(v.high)}]" if v.p50 and v.low and v.high else ""
     return [
         v.name,
-        megabytes(v.size_bytes) if v.size_bytes else "",
+        megabytes(v.size_bytes).removesuffix(" MB") if v.size_bytes else "",
         ms,
         speed(v, state),
         worth(v, state),

@@ -13,7 +13,7 @@ from onnx_lab.jupyter._code import Code
 from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.lines import walk
-from onnx_lab.jupyter.dashboard.parts import box, button, code_html, labelled, magic
+from onnx_lab.jupyter.dashboard.parts import code_html, show
 from onnx_lab.jupyter.dashboard.state import State, Variant
 
 
@@ -21,31 +21,29 @@ class TakeHome:
     """Facts of one row, and buttons that act on it."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.facts, self.line = w.HTML(), magic()
-        self.path = labelled(
-            w.Text, "File", tip="File: where the model is saved", wide="2.5em", continuous_update=False
+        self.desk, kit = desk, desk.kit
+        self.facts, self.line, self.code = kit.html(), kit.magic(), kit.html()
+        self.path = kit.field(w.Text, "File", "lead", tip="File: where the model is saved", continuous_update=False)
+        self.save = kit.button(
+            "Save .onnx", "Save the selected model as an ONNX file", icon="download", style="primary"
         )
-        self.save = button("Save .onnx", "Save the selected model as an ONNX file", icon="download", style="primary")
-        self.recipe = button("Save recipe", "Save the recipe as JSON beside it", icon="list")
-        self.show = w.ToggleButton(description="Python", tooltip="Show the Python that makes it again", icon="code")
-        self.show.add_class("ol-button")
-        self.fork = button("Fork", "Fork: put the steps of this row into the form", icon="code-fork")
-        self.drop = button("Remove", "Remove this row and what comes from it", icon="trash")
-        self.code = w.HTML()
+        self.recipe = kit.button("Save recipe", "Save the recipe as JSON beside it", icon="list")
+        self.show = kit.toggle("Python", "Show the Python that makes it again", icon="code")
+        self.fork = kit.button("Fork", "Fork: put the steps of this row into the form", icon="code-fork")
+        self.drop = kit.button("Remove", "Remove this row and what comes from it", icon="trash")
         self.save.on_click(desk.heard(lambda _: self._save()))
         self.recipe.on_click(desk.heard(lambda _: self._save_recipe()))
         self.fork.on_click(desk.heard(lambda _: desk.choose(lambda s: changes.fork(s, s.selected))))
         self.drop.on_click(desk.heard(lambda _: desk.choose(lambda s: changes.drop(s, s.selected))))
         self.show.observe(desk.heard(lambda _: None), "value")
         self._shown = ""
-        buttons = box(self.save, self.recipe, self.show, self.fork, self.drop, name="buttons")
-        self.widget = box(self.facts, self.path, buttons, self.line, self.code, kind=w.VBox, name="section")
+        buttons = kit.row(self.save, self.recipe, self.show, self.fork, self.drop, name="buttons")
+        self.widget = kit.column(self.facts, self.path, buttons, self.line, self.code, name="section hidden")
 
     def draw(self, state: State) -> int:
         """The row that is selected; nothing where there is none."""
         v = state.variant(state.selected)
-        self.widget.layout.display = None if v else "none"
+        show(self.widget, v is not None)
         if v is None:
             return 0
         made, busy = bool(v.path), self.desk.conductor.activity.busy

@@ -7,15 +7,12 @@ import threading
 from html import escape
 from typing import Any
 
-import ipywidgets as w
-
 from onnx_lab.errors import OnnxLabError
 from onnx_lab.jupyter.dashboard import store
 from onnx_lab.jupyter.dashboard.conductor import told
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.pace import Pace
-from onnx_lab.jupyter.dashboard.parts import box, button
 from onnx_lab.jupyter.dashboard.results import Results, RunBar
 from onnx_lab.jupyter.dashboard.setup import Asked, Setup
 from onnx_lab.jupyter.dashboard.state import State
@@ -35,18 +32,17 @@ class View:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.title = w.HTML()
-        self.undo = button("", "Undo", icon="undo")
-        self.redo = button("", "Redo", icon="repeat")
+        kit = desk.kit
+        self.title = kit.html()
+        self.undo, self.redo = kit.button("", "Undo", icon="undo"), kit.button("", "Redo", icon="repeat")
         self.undo.on_click(desk.heard(lambda _: desk.store.undo()))
         self.redo.on_click(desk.heard(lambda _: desk.store.redo()))
         self.setup, self.steps, self.asked = Setup(desk), Steps(desk), Asked(desk)
         self.run, self.results, self.home = RunBar(desk), Results(desk), TakeHome(desk)
-        head = box(self.title, self.undo, self.redo, name="head")
-        work = box(self.steps.widget, self.asked.widget, name="row section")
+        head = kit.row(self.title, self.undo, self.redo, name="head")
+        work = kit.row(self.steps.widget, self.asked.widget, name="line section")
         parts = [head, self.setup.widget, work, self.run.widget, self.results.widget, self.home.widget]
-        self.widget = w.VBox(parts)
-        self.widget.add_class("ol-board")
+        self.widget = kit.column(*parts, name="board")
         self.pace = Pace(self.draw)
         self._lock = threading.Lock()
         self._saved: State | None = None
