@@ -16,7 +16,7 @@ from onnx_lab.errors import BadInput, OnnxLabError, Stopped
 from onnx_lab.jupyter.dashboard import changes, facts
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.lines import arguments, takes_target
-from onnx_lab.jupyter.dashboard.sources import Sources, is_file
+from onnx_lab.jupyter.dashboard.sources import Sources, is_file, sample_name
 from onnx_lab.jupyter.dashboard.state import State, Step, Variant
 from onnx_lab.jupyter.dashboard.store import Store
 from onnx_lab.model import Model
@@ -72,6 +72,8 @@ class Conductor:
         self._stop = True
         if self._job is not None:
             self._job.cancel()
+        if self.activity.words.startswith("getting"):
+            self._say(f"{self.activity.words}: it ends when that is read")
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait until nothing is under way."""
@@ -141,7 +143,9 @@ class Conductor:
         assert v is not None
         if not self._there(v):
             self._learn(v.id, state="making", error="")
-            self._say(f"getting {state.source}")
+            self._say(
+                f"getting {state.source}" + (", the first time takes a minute" if sample_name(state.source) else "")
+            )
             try:
                 model = self._from_source(state.source)
             except BaseException as e:
@@ -177,6 +181,8 @@ class Conductor:
         step = v.steps[-1]
         self._learn(v.id, state="making", error="")
         self._say(f"{step.verb}: making {v.name}")
+        for _, text in step.options:
+            self.sources.value(text)  # loads a sample whose feeds are named
         options = arguments(_for_target(step, v.target), self.sources.names())
         self._keep(v, self._result(start(step.verb, self.model(parent), job_name=v.name, **options)))
 

@@ -54,7 +54,8 @@ class Form:
         heard: Callable[[Callable[[Any], None]], Callable[[Any], None]] = lambda work: work,
         kit: Kit | None = None,
     ) -> None:
-        self._changed, self._names = changed, names
+        self._changed, self._names, self._feeds = changed, names, tuple(feeds)
+        self._showing = False
         self.parameters = {p.name: p for p in signature.parameters[1:] if p.name != "name"}
         given, kit = dict(step.options), kit or Kit()
         self.controls: dict[str, Any] = {}
@@ -67,16 +68,22 @@ class Form:
 
     def show(self, step: Step) -> None:
         """Set the controls to a step's options; for drawing."""
-        given = dict(step.options)
-        for name, p in self.parameters.items():
-            wanted = _shown(p, given.get(name), self.controls[name])
-            if self.controls[name].value != wanted:
-                self.controls[name].value = wanted
+        given, self._showing = dict(step.options), True
+        try:
+            for name, p in self.parameters.items():
+                wanted = _shown(p, given.get(name), self.controls[name])
+                if self.controls[name].value != wanted:
+                    self.controls[name].value = wanted
+        finally:
+            self._showing = False
 
     def _heard(self, p: Parameter, change: Any) -> None:
+        if self._showing:
+            return
         value = change["new"]
         text = _text(p, value)
-        if text is not None and not isinstance(value, bool):
+        # what is offered needs no check, and a sample's feeds are not there before it is loaded
+        if text is not None and not isinstance(value, bool) and text not in self._feeds:
             _check(p, text, self._names())
         self._changed(p.name, text)
 
