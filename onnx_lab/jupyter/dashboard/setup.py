@@ -93,7 +93,7 @@ class Asked:
             ("batch", "batch", "Batch size that is timed", m.batch),
             ("seq", "sequence", "Sequence length that is timed", m.seq),
             ("seconds", "seconds", "Seconds that one benchmark may take", m.seconds),
-            ("points", "points lost ≤", "Budget: accuracy points that may be lost", b.points),
+            ("points", "points ≤", "Budget: accuracy points that may be lost", b.points),
             ("cosine", "cosine ≥", "Budget: cosine to the model's own outputs that must be kept", b.cosine),
             ("ms", "ms ≤", "Budget: median latency in milliseconds, empty for none", b.ms),
             ("mb", "MB ≤", "Budget: file size in MB, empty for none", b.mb),

@@ -73,7 +73,8 @@ class Sources:
         """What can be picked as data: lists of Feeds of the notebook and of the sample."""
         own = sample_name(source)
         names = self.names()
-        here = [t for t in names.fitting(("list", "tuple", "Batches")) if _is_feeds(names.get(t))]
+        # a Task's own feeds are held out: calibrating on them would flatter the result
+        here = [t for t in names.fitting(("list", "tuple", "Batches")) if _is_feeds(names.get(t)) and "task" not in t]
         return _once([*([f"{own}.calibration"] if own and SAMPLES[own].with_task else []), *here])
 
     def resolve(self, source: str) -> Any:
