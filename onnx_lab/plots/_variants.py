@@ -84,7 +84,7 @@ def front(rows: Sequence[Drawn], selected: str, *, max_ms: float | None = None, 
             "line": {"width": [3 if r.id == selected else 0 for r in known], "color": theme.AMBER},
         },
         text=[_label(r, selected) if few or r.taken or r.id == selected else "" for r in known],
-        textposition=[_place(x, xs) for x in xs],
+        textposition=[_place(x, xs, rank) for x, rank in zip(xs, _ranks(ys), strict=True)],
         textfont={"size": 11},
         cliponaxis=False,
         customdata=[_label(r, "") for r in known],
@@ -92,8 +92,8 @@ def front(rows: Sequence[Drawn], selected: str, *, max_ms: float | None = None, 
     )
     title = "Size, latency, answers: lower left is better"
     fig = theme.figure(points, title=title, height=_height(len(known)), showlegend=False, margin={"r": 30})
-    fig.update_xaxes(title_text="median latency, ms", range=_range(xs, max_ms))
-    fig.update_yaxes(title_text="size, MB", range=_range(ys, max_mb))
+    fig.update_xaxes(title_text="median latency, ms", title_font_size=12, range=_range(xs, max_ms))
+    fig.update_yaxes(title_text="size, MB", title_font_size=12, range=_range(ys, max_mb))
     line = {"line": {"color": theme.AMBER, "width": 1, "dash": "dot"}}
     if max_ms is not None:
         fig.add_vline(max_ms, **line, annotation_text=f"{max_ms:g} ms", annotation_font_size=11)
@@ -172,9 +172,16 @@ def _answers(r: Drawn) -> str:
     return "" if r.cosine is None else f"cos {r.cosine:.4f}"
 
 
-def _place(x: float, xs: Sequence[float]) -> str:
-    """Above a point, and turned inwards at the right edge."""
-    return "top left" if x > 0.7 * max(xs) else "top right" if x < 0.3 * max(xs) else "top center"
+def _place(x: float, xs: Sequence[float], rank: int) -> str:
+    """Above a point or below it in turns, so that neighbours do not overlap; turned inwards at the edges."""
+    side = "left" if x > 0.7 * max(xs) else "right" if x < 0.3 * max(xs) else "center"
+    return f"{'bottom' if rank % 2 else 'top'} {side}"
+
+
+def _ranks(values: Sequence[float]) -> list[int]:
+    """The place of each value among them, the largest first."""
+    order = sorted(range(len(values)), key=lambda i: -values[i])
+    return [order.index(i) for i in range(len(values))]
 
 
 def _range(values: Sequence[float], limit: float | None) -> list[float]:

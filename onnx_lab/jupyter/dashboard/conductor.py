@@ -113,7 +113,7 @@ class Conductor:
             error = "cancelled; what was made stays"
         except BaseException as e:  # nothing may end the thread without a word
             error = told(e)
-        self.store.learn(lambda s: judged(_settled(s)))
+        self.store.learn(lambda s: _looked_at(judged(_settled(s))))
         self.activity = Activity(error=error)
         self._on_news()
 
@@ -288,6 +288,12 @@ def _for_target(step: Step, target: str) -> Step:
     if target == "cpu" or "target" in dict(step.options) or not takes_target(step.verb):
         return step
     return step.with_option("target", target)
+
+
+def _looked_at(state: State) -> State:
+    """Who looks at no row in particular looks at the one to take."""
+    own = state.baseline is None or state.selected in ("", state.baseline.id)
+    return replace(state, selected=state.best.id) if own and state.best else state
 
 
 def _settled(state: State) -> State:

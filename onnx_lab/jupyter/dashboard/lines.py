@@ -83,11 +83,9 @@ def first(state: State) -> str:
 
 
 def bench_line(state: State) -> str:
-    """``%onnx_bench`` of all rows as they are measured."""
+    """``%onnx_bench`` of all rows as they are measured, for who wrote ``board = %onnx_lab``."""
     m = state.measuring
-    shown = [v.name for v in state.variants if v.state != "failed"]
-    few = " ".join(_quoted(n) for n in shown[:3]) + (" ..." if len(shown) > 3 else "") if shown else "m"
-    return f"%onnx_bench {few} --batch {m.batch} --seq {m.seq} --budget-s {m.seconds:g}"
+    return f"%onnx_bench {{board.models}} --batch {m.batch} --seq {m.seq} --budget-s {m.seconds:g}"
 
 
 def verdict_line(state: State) -> str:
@@ -96,7 +94,7 @@ def verdict_line(state: State) -> str:
     limits = [f"--task {state.task} --max-points-lost {b.points:g}" if state.task else f"--min-cosine {b.cosine:g}"]
     limits += [f"--max-ms {b.ms:g}"] if b.ms is not None else []
     limits += [f"--max-mb {b.mb:g}"] if b.mb is not None else []
-    return " ".join(["%onnx_verdict models --speed speed", *limits])
+    return " ".join(["%onnx_verdict {list(board.models.values())} --speed speed", *limits])
 
 
 def best_line(state: State, of: str = "m") -> str:

@@ -98,7 +98,9 @@ def worth(v: Variant, state: State) -> str:
     """Accuracy with the points to the baseline, or the cosine."""
     if v.accuracy is not None:
         less = lost(v, state.baseline) if state.baseline else None
-        return f"{v.accuracy:.1%}" + (f" ({-less:+.1f})" if less is not None and v.parent is not None else "")
+        return f"{v.accuracy:.1%}" + (
+            f" ({round(-less, 1) + 0.0:+.1f})" if less is not None and v.parent is not None else ""
+        )
     return f"{v.cosine:.4f}" if v.cosine is not None else ""
 
 

@@ -92,7 +92,12 @@ class TakeHome:
 
 def _facts(v: Variant, state: State) -> str:
     lineage = " → ".join(x.name for x in state.lineage(v))
-    found = [("lineage", lineage), ("ran by", v.provider or v.target), ("nodes", str(v.nodes) if v.nodes else "")]
+    found = [
+        ("lineage", lineage),
+        ("verdict", v.verdict),
+        ("ran by", v.provider or v.target),
+        ("nodes", str(v.nodes) if v.nodes else ""),
+    ]
     found += [("note", n) for n in v.notes[:4]] + ([("failed", v.error)] if v.error else [])
     items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(x)}</dd>" for k, x in found if x)
     return f"<h3 class='ol-h'>{escape(v.name)}</h3><dl class='ol-facts'>{items}</dl>"
