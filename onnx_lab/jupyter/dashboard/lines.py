@@ -85,7 +85,7 @@ def first(state: State) -> str:
 def bench_line(state: State) -> str:
     """``%onnx_bench`` of all rows as they are measured, for who wrote ``board = %onnx_lab``."""
     m = state.measuring
-    return f"%onnx_bench {{board.models}} --batch {m.batch} --seq {m.seq} --budget-s {m.seconds:g}"
+    return f"speed = %onnx_bench {{board.models}} --batch {m.batch} --seq {m.seq} --budget-s {m.seconds:g}"
 
 
 def verdict_line(state: State) -> str:

@@ -54,6 +54,8 @@ class Setup:
         """Set the controls to the state."""
         sent = put(self.model, value=state.source)
         sent += put(self.model_line, value=code_html("" if state.is_model else export_line(state.source)))
+        if not self.desk.conductor.activity.busy:  # a cell may have made new ones; while a job tells news, none looks
+            sent += put(self.model, options=tuple(self.desk.sources.models()))
         tasks = self._tasks(state)
         if tuple(self.task.options) != tuple(tasks):
             self.task.options = tasks

@@ -61,8 +61,7 @@ class Sources:
 
     def models(self) -> list[str]:
         """What can be picked as the model."""
-        here = [t for t in self.names().fitting(_MODELS) if not t.startswith("board")]
-        return [*here, *(f"lab.samples.{n}()" for n in SAMPLES)]
+        return [*self.names().fitting(_MODELS), *(f"lab.samples.{n}()" for n in SAMPLES)]
 
     def tasks(self, source: str) -> list[str]:
         """What can be picked as the task: Tasks of the notebook and of the sample."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 import onnx_lab as lab
 from onnx_lab.jupyter.dashboard import changes
@@ -16,9 +16,6 @@ from onnx_lab.jupyter.dashboard.sources import Sources
 from onnx_lab.jupyter.dashboard.state import Measuring, State, Step, Variant
 from onnx_lab.jupyter.dashboard.store import Store
 from onnx_lab.recipes.recipe import VERBS
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def conductor(*ticked: str, source: str = "net", **options: str) -> Conductor:
@@ -120,6 +117,7 @@ def test_a_source_that_is_none_says_so() -> None:
     assert "no/such/model.onnx" in c.activity.error
 
 
+@pytest.mark.slow
 def test_the_search_becomes_rows() -> None:
     c = conductor("optimize")
     state = run(c)
