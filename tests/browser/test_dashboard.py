@@ -22,7 +22,7 @@ FORTY = """
 from onnx_lab.jupyter.dashboard import changes
 def forty(s):
     s = changes.planned(s)
-    for i in range(38):
+    for i in range(37):
         s = changes.planned(changes.set_option(s, 2, "block_size", str(i + 1)))
     for i, v in enumerate(s.variants):
         s = changes.learn(s, v.id, state="done", asked="random feeds", cosine=1.0, size_bytes=10**6 * (i + 1), p50=0.01,
