@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -70,10 +72,10 @@ def latency_bars(rows: Sequence[Drawn], selected: str) -> Chart:
 def front(rows: Sequence[Drawn], selected: str, *, max_ms: float | None = None, max_mb: float | None = None) -> Chart:
     """Latency against size, the answers beside each point; lower left is better. The budget is drawn as lines."""
     known = [r for r in rows if r.size_bytes and r.p50]
-    go = theme.graph_objects()
     xs, ys = [(r.p50 or 0) * 1e3 for r in known], [(r.size_bytes or 0) / 1e6 for r in known]
     few = len(known) <= _MOST_NAMES
-    points = go.Scatter(
+    points = _trace(
+        "scatter",
         x=_round(xs),
         y=_round(ys),
         mode="markers+text",
@@ -91,14 +93,13 @@ def front(rows: Sequence[Drawn], selected: str, *, max_ms: float | None = None, 
         hovertemplate="%{customdata}<br>%{x:.3g} ms, %{y:.3g} MB<extra></extra>",
     )
     title = "Size, latency, answers: lower left is better"
-    fig = theme.figure(points, title=title, height=_height(len(known)), showlegend=False, margin={"r": 30})
-    fig.update_xaxes(title_text="median latency, ms", title_font_size=12, range=_range(xs, max_ms))
-    fig.update_yaxes(title_text="size, MB", title_font_size=12, range=_range(ys, max_mb))
-    line = {"line": {"color": theme.AMBER, "width": 1, "dash": "dot"}}
-    if max_ms is not None:
-        fig.add_vline(max_ms, **line, annotation_text=f"{max_ms:g} ms", annotation_font_size=11)
-    if max_mb is not None:
-        fig.add_hline(max_mb, **line, annotation_text=f"{max_mb:g} MB", annotation_font_size=11)
+    axes = {
+        "xaxis": {"title": {"text": "median latency, ms", "font": {"size": 12}}, "range": _range(xs, max_ms)},
+        "yaxis": {"title": {"text": "size, MB", "font": {"size": 12}}, "range": _range(ys, max_mb)},
+    }
+    lines = _limits("x", max_ms, "ms") + _limits("y", max_mb, "MB")
+    shapes, notes = [shape for shape, _ in lines], [note for _, note in lines]
+    fig = _figure([points], title, len(known), axes, shapes=shapes, annotations=notes)
     cells = tuple(
         (r.name, milliseconds(r.p50 or 0), megabytes(r.size_bytes or 0), _answers(r), "yes" if r.qualifies else "no")
         for r in known
@@ -117,9 +118,9 @@ def _bars(
     **more: Any,
 ) -> Chart:
     """Horizontal bars with their names above them, so that long names take no width."""
-    go = theme.graph_objects()
     order = list(range(len(rows)))
-    bars = go.Bar(
+    bars = _trace(
+        "bar",
         y=order,
         x=_round(values),
         width=1 - 2 * _GAP if len(rows) > _MOST_NAMES else 0.42,
@@ -133,8 +134,8 @@ def _bars(
         **more,
     )
     many = len(rows) > _MOST_NAMES
-    # a trace of words: forty annotations take Plotly a fifth of a second to check
-    words = go.Scatter(
+    words = _trace(
+        "scatter",
         x=_round(ends or values) if many else [0.0] * len(rows),
         y=order if many else [i - 0.42 for i in order],
         text=[_words(r, t, selected) for r, t in zip(rows, texts, strict=True)],
@@ -144,11 +145,53 @@ def _bars(
         hoverinfo="skip",
         cliponaxis=False,
     )
-    fig = theme.figure(bars, words, title=title, height=_height(len(rows)), showlegend=False)
-    fig.update_yaxes(range=[len(rows) - 0.4, -0.75], showticklabels=False, showgrid=False, zeroline=False)
-    fig.update_xaxes(range=[0, (1.9 if many else 1.32) * max([*values, *ends], default=1.0)])
+    most = (1.9 if many else 1.32) * max([*values, *ends], default=1.0)
+    hidden = {"showticklabels": False, "showgrid": False, "zeroline": False}
+    axes: dict[str, dict[str, Any]] = {
+        "xaxis": {"range": [0, most]},
+        "yaxis": {"range": [len(rows) - 0.4, -0.75], **hidden},
+    }
+    fig = _figure([bars, words], title, len(rows), axes)
     cells = tuple((r.name, t) for r, t in zip(rows, texts, strict=True))
     return Chart(title, fig, [Table(("variant", title), cells)])
+
+
+def _trace(kind: str, **values: Any) -> dict[str, Any]:
+    """A trace as Plotly's own JSON."""
+    return {"type": kind, **values}
+
+
+def _figure(traces: list[dict[str, Any]], title: str, rows: int, axes: dict[str, dict[str, Any]], **more: Any) -> Any:
+    """A figure in the lab's look, made of JSON.
+
+    It follows every click, and Plotly's checks take 40 ms of it: they are done once, for the look, and not again.
+    """
+    look = json.loads(_look())
+    look["title"]["text"] = f"<b>{title}</b>"
+    for name, own in axes.items():
+        look[name] = {**look[name], **own}
+    layout = {**look, **more, "height": _height(rows), "showlegend": False}
+    return theme.graph_objects().Figure({"data": traces, "layout": layout}, _validate=False)
+
+
+@functools.cache
+def _look() -> str:
+    empty = theme.figure(title="", height=100, margin={"r": 30})
+    return json.dumps(json.loads(empty.to_json())["layout"])
+
+
+def _limits(axis: str, value: float | None, unit: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The line of one limit of the budget, and its words."""
+    if value is None:
+        return []
+    other = "y" if axis == "x" else "x"
+    shape = {"type": "line", axis + "0": value, axis + "1": value, other + "0": 0, other + "1": 1,
+             "xref": "x" if axis == "x" else "x domain", "yref": "y" if axis == "y" else "y domain",
+             "line": {"color": theme.AMBER, "width": 1, "dash": "dot"}}  # fmt: skip
+    note = {axis: value, other: 1, "xref": shape["xref"], "yref": shape["yref"], "text": f"{value:g} {unit}",
+            "showarrow": False, "font": {"size": 11}, "yanchor": "top",
+            "xanchor": "left" if axis == "x" else "right"}  # fmt: skip
+    return [(shape, note)]
 
 
 def _words(r: Drawn, text: str, selected: str) -> str:
