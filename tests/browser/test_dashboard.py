@@ -142,6 +142,7 @@ def test_two_dashboards_in_one_notebook(open_notebook: Opener) -> None:
 @pytest.mark.parametrize("width", [1024, 640])
 def test_it_fits_and_reads(open_notebook: Opener, theme: str, width: int) -> None:
     notebook = shown(open_notebook, width=width, height=1400)
+    notebook.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
     notebook.theme(theme)
     board = notebook.page.locator(".ol-board")
     assert board.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
