@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from onnx_lab.background.job import jobs as jobs
     from onnx_lab.background.job import start as start
     from onnx_lab.exporters.export import export as export
+    from onnx_lab.jupyter.dashboard.board import Dashboard as Dashboard
+    from onnx_lab.jupyter.dashboard.board import dashboard as dashboard
     from onnx_lab.measure.accuracy import accuracy as accuracy
     from onnx_lab.measure.bench import bench as bench
     from onnx_lab.measure.compare import compare as compare
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 # public name -> (module, attribute); "" takes the module itself
 _HOME = {
     "ClipPair": ("pair", "ClipPair"),
+    "Dashboard": ("jupyter.dashboard.board", "Dashboard"),
     "Job": ("background.job", "Job"),
     "Model": ("model", "Model"),
     "Recipe": ("recipes.recipe", "Recipe"),
@@ -68,6 +71,7 @@ _HOME = {
     "bf16": ("transforms.bf16", "bf16"),
     "buckets": ("transforms.length_buckets", "buckets"),
     "compare": ("measure.compare", "compare"),
+    "dashboard": ("jupyter.dashboard.board", "dashboard"),
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),
     "export": ("exporters.export", "export"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnx_lab.feeds import model_feeds
 from onnx_lab.measure.accuracy import Accuracy, accuracy
@@ -113,23 +113,53 @@ class Judge:
             ratio=timed.ratio if timed else None,
             ratio_low=timed.ratio_low if timed else None,
             ratio_high=timed.ratio_high if timed else None,
-            qualifies=not (faults := self._faults(c, timed, worth)),
-            why="; ".join(faults) or "keeps the answers",
+            qualifies=not (against := self._faults(c, timed, worth)),
+            why="; ".join(against) or "keeps the answers",
             **worth,
         )
 
     def _faults(self, c: Candidate, timed: Row | None, worth: dict[str, float | None]) -> list[str]:
-        faults, limits = [], self.limits
-        lost, cosine = worth["lost"], worth["cosine"]
-        if lost is not None and lost > limits.max_points_lost + 1e-9:
-            faults.append(f"loses {lost:.1f} points")
-        if cosine is not None and not cosine >= limits.min_cosine:
-            faults.append(f"cosine {cosine:.4f} on {'the data' if self.data is not None else 'random feeds'}")
-        if limits.max_ms is not None and timed is not None and timed.p50 * 1e3 > limits.max_ms:
-            faults.append(f"over {limits.max_ms:g} ms")
-        if limits.max_mb is not None and c.model.size_bytes > limits.max_mb * 1e6:
-            faults.append(f"over {limits.max_mb:g} MB")
-        return faults
+        feeds = "the data" if self.data is not None else "random feeds"
+        p50 = timed.p50 if timed else None
+        return faults(self.limits, worth["lost"], worth["cosine"], p50, c.model.size_bytes, feeds)
+
+
+def faults(
+    limits: Limits, lost: float | None, cosine: float | None, p50: float | None, size_bytes: int | None, feeds: str
+) -> list[str]:
+    """What speaks against these values, in words; nothing where all limits are met."""
+    found = []
+    if lost is not None and lost > limits.max_points_lost + 1e-9:
+        found.append(f"loses {lost:.1f} points")
+    if cosine is not None and not cosine >= limits.min_cosine:
+        found.append(f"cosine {cosine:.4f} on {feeds}")
+    if limits.max_ms is not None and p50 is not None and p50 * 1e3 > limits.max_ms:
+        found.append(f"over {limits.max_ms:g} ms")
+    if limits.max_mb is not None and size_bytes is not None and size_bytes > limits.max_mb * 1e6:
+        found.append(f"over {limits.max_mb:g} MB")
+    return found
+
+
+def judged_again(
+    rows: Sequence[VerdictRow], limits: Limits, *, feeds: str = "random feeds"
+) -> tuple[list[VerdictRow], VerdictRow | None]:
+    """The same rows under other limits, and the one to take: nothing is measured anew.
+
+    Rows that were asked nothing yet (neither accuracy nor cosine) do not qualify.
+
+    Examples
+    --------
+    >>> row = VerdictRow("a", "cpu", 9_000_000, 1.0, 0.02, 1.0, 1.0, 1.0, 0.9, 0.0, 0.0, None, True, "")
+    >>> rows, best = judged_again([row], Limits(max_ms=10))
+    >>> rows[0].why, best
+    ('over 10 ms', None)
+    """
+    again = []
+    for r in rows:
+        known = r.accuracy is not None or r.cosine is not None
+        against = faults(limits, r.lost, r.cosine, r.p50, r.size_bytes, feeds) if known else ["not judged yet"]
+        again.append(replace(r, qualifies=not against, why="; ".join(against) or "keeps the answers"))
+    return again, choose(again)
 
 
 def random_batches(m: Model) -> Dataset:

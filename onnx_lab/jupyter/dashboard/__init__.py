@@ -1,0 +1,8 @@
+"""The dashboard: a model, its variants and what they are worth, by clicks, with the magic beside every control.
+
+state      what a person chose and what is known of each variant: plain data, JSON
+store      the state that holds now, what it was before, its file in the workspace
+conductor  "run" as jobs, one after the other
+forms      controls of a step, from the function's own signature
+view       the widgets
+"""

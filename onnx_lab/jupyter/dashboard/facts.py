@@ -1,0 +1,125 @@
+"""From what the core returns to what a row holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from onnx_lab.jupyter.dashboard import changes
+from onnx_lab.jupyter.dashboard.state import State, Step, Variant
+from onnx_lab.model import Model
+
+if TYPE_CHECKING:
+    from onnx_lab.measure.compare import Comparison
+    from onnx_lab.recipes.best import Ranking
+
+_TIMES = ("p50", "low", "high", "ratio", "ratio_low", "ratio_high")
+_NOT_TIMED: dict[str, Any] = {**dict.fromkeys(_TIMES), "speed": "", "provider": ""}
+
+
+def of_model(m: Model) -> dict[str, Any]:
+    """File, size, nodes, and what the last step had to say."""
+    said = m.lineage[-1].notes.get("say", ()) if m.lineage else ()
+    notes = tuple(said) if isinstance(said, list | tuple) else (str(said),)
+    return {"path": str(m.path), "size_bytes": m.size_bytes, "nodes": m.header.nodes, "notes": notes}
+
+
+def of_comparison(c: Comparison) -> dict[str, Any]:
+    """The lowest mean cosine of all outputs, and the largest share of top answers that changed."""
+    return {
+        "cosine": min(o.cosine_mean for o in c.outputs),
+        "changed": max((o.changed for o in c.outputs if o.changed is not None), default=None),
+    }
+
+
+def timed(state: State, rows: Sequence[Mapping[str, Any]], *, clear: bool = False) -> State:
+    """The state with the rows of a benchmark. `clear`: a row that took no part loses what another benchmark said."""
+    found = {(r["name"], r["target"]): r for r in rows}
+    variants = []
+    for v in state.variants:
+        r = found.get((v.name, v.target))
+        if r is not None:
+            times: dict[str, Any] = {k: float(r[k]) for k in _TIMES}
+            variants.append(replace(v, **times, speed=str(r["verdict"]), provider=str(r["provider"])))
+        else:
+            variants.append(replace(v, **_NOT_TIMED) if clear else v)
+    return replace(state, variants=tuple(variants))
+
+
+def from_ranking(state: State, ranking: Ranking, feeds: str, asked: str) -> State:
+    """What a search tried, as rows beside those that are there; all timings are those of the search."""
+    base = state.baseline
+    assert base is not None
+    state = timed(state, [], clear=True)
+    times = {(r.name, r.target): r for r in ranking.speed.rows}
+    judged = {(r.name, r.target): r for r in ranking.verdict.rows}
+    for name, (model, target) in ranking.models.items():
+        steps = words_of(model, base, feeds, str(target))
+        key = changes.variant_id(state.source, steps, str(target)) if steps else _as_it_came(base, str(target), state)
+        told, time = judged.get((name, str(target))), times.get((name, str(target)))
+        known = state.variant(key) or Variant(key, _free(name, state), _parent(state, base, steps, str(target)), steps)
+        worth: dict[str, Any] = (
+            {"accuracy": told.accuracy, "cosine": told.cosine, "changed": told.changed} if told else {}
+        )
+        new = replace(known, target=str(target), state="done", error="", asked=asked, **of_model(model), **worth)
+        if time is not None:
+            values: dict[str, Any] = {k: getattr(time, k) for k in _TIMES}
+            new = replace(new, **values, speed=str(time.verdict), provider=time.provider)
+        left = tuple(v for v in state.variants if v.id != key)
+        index = next((i for i, v in enumerate(state.variants) if v.id == key), len(left))
+        state = replace(state, variants=(*left[:index], new, *left[index:]))
+    return state
+
+
+def words_of(model: Model, base: Variant, feeds: str = "", target: str = "cpu") -> tuple[Step, ...]:
+    """The steps that made `model` from the first row, as the words of their magic lines.
+
+    What the function or the row's own target says by itself is left out, so that a search and a click are one row.
+    """
+    from onnx_lab.jupyter.dashboard.lines import signature_of
+    from onnx_lab.recipes.recipe import Recipe
+
+    made = Recipe.of(model).steps
+    steps = []
+    for verb, options in made[_before(base) :]:
+        step = Step(verb)
+        for p in signature_of(verb).parameters:
+            value = options.get(p.name)
+            if p.name == "target" and value == target:
+                continue
+            if p.name == "data" and value:
+                step = step.with_option(p.name, feeds) if feeds else step
+            elif value is not None and value != p.default and not (value == [] and not p.default):
+                step = step.with_option(p.name, _text(value))
+        steps.append(step)
+    return tuple(steps)
+
+
+def _parent(state: State, base: Variant, steps: tuple[Step, ...], target: str) -> str:
+    """The row that has all steps but the last, else the first row."""
+    above = changes.variant_id(state.source, steps[:-1], target)
+    return above if len(steps) > 1 and state.variant(above) else base.id
+
+
+def _before(base: Variant) -> int:
+    """Transforms that the first row's own lineage holds already."""
+    from onnx_lab._load import load
+    from onnx_lab.recipes.recipe import Recipe
+
+    return len(Recipe.of(load(base.path)).steps) if base.path else 0
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _as_it_came(base: Variant, target: str, state: State) -> str:
+    return base.id if base.target == target else changes.variant_id(state.source, (), target)
+
+
+def _free(name: str, state: State) -> str:
+    taken = {v.name for v in state.variants}
+    return next(n for n in (name, *(f"{name} ({i})" for i in range(2, len(taken) + 3))) if n not in taken)

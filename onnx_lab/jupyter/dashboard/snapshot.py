@@ -1,0 +1,53 @@
+"""The dashboard as cards and tables: what is left of it without a kernel, on GitHub, and where widgets do not show."""
+
+from __future__ import annotations
+
+from onnx_lab.card import Card, Table
+from onnx_lab.jupyter.dashboard import table
+from onnx_lab.jupyter.dashboard.judge import answers, words
+from onnx_lab.jupyter.dashboard.lines import walk
+from onnx_lab.jupyter.dashboard.state import State
+
+_COLUMNS = ("variant", "size, MB", "latency, ms [99 %]", "speed", "answers", "nodes", "ran by", "verdict")
+
+
+def card(state: State) -> Card:
+    """The state as a card: what was asked, the rows, and how to make the best one again."""
+    m = state.measuring
+    facts = [
+        ("model", state.source or "none yet"),
+        ("answers", state.task or "compared with the model's own, on random feeds"),
+        ("target", state.target),
+    ]
+    if state.variants:
+        facts.append(("asked", words(state.budget, task=bool(state.task))))
+        facts.append(("measured at", f"batch {m.batch}, sequence {m.seq}"))
+    tables = [_table(state)] if state.variants else []
+    notes = []
+    if (best := state.best) is not None:
+        facts.append(("to make it", walk(state, best.steps)))
+    if answers(state.variants) == "random feeds":
+        notes.append("Without a task the outputs are compared with the model's own on random feeds.")
+    return Card(title(state), facts, tables, notes)
+
+
+def title(state: State) -> str:
+    """``dashboard of bert: take bert-optimized-int8``."""
+    name = state.baseline.name if state.baseline else state.source or "no model yet"
+    done = [v for v in state.variants if v.verdict]
+    verdict = f": take {state.best.name}" if state.best else ": none qualifies" if done else ""
+    return f"dashboard of {name}{verdict}"
+
+
+def html(state: State) -> str:
+    """Folded, because the live dashboard stands above it; where that is gone, this is what is left."""
+    from html import escape
+
+    body = card(state).html()
+    return f"<details><summary>{escape(title(state))}, as it is saved in this notebook</summary>{body}</details>"
+
+
+def _table(state: State) -> Table:
+    cells = tuple(tuple(table.cells(v, state)) for v in state.variants)
+    tones = {(i, 7): t for i, v in enumerate(state.variants) if (t := table.tone(v)) in ("good", "bad")}
+    return Table(_COLUMNS, cells, "", tones)

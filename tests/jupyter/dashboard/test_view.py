@@ -1,0 +1,280 @@
+"""The page without a browser: set what a person would set, look at what is drawn and sent."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import ipywidgets as w
+import pytest
+
+import onnx_lab as lab
+from onnx_lab.errors import BadInput
+from onnx_lab.jupyter.dashboard import changes, store
+from onnx_lab.jupyter.dashboard.board import Dashboard
+from onnx_lab.jupyter.dashboard.pace import SHORTEST_GAP, Pace
+from onnx_lab.jupyter.dashboard.state import State
+from onnx_lab.plots.chart import PLOTLY_MIME
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Dashboard]:
+    from onnx_lab.runtime import doctor
+
+    class Proof:
+        def __init__(self, target: str, runs: bool, why: str) -> None:
+            self.target, self.runs, self.why = target, runs, why
+
+    found = type("Found", (), {"providers": (Proof("cpu", True, ""), Proof("cuda", False, "no NVIDIA GPU here"))})
+    monkeypatch.setattr(doctor, "doctor", found)
+    board = lab.dashboard(lab.samples.tiny())
+    drawn(board)
+    yield board
+    board.cancel()
+
+
+def drawn(board: Dashboard) -> State:
+    board._view.pace.ask(urgent=True)
+    assert board._view.pace.settle()
+    assert not board._desk.said.startswith("drawing failed"), board._desk.said
+    return board.state
+
+
+def with_variants(board: Dashboard, count: int) -> None:
+    """Rows as after a run."""
+
+    def made(state: State) -> State:
+        state = changes.planned(state)
+        for i in range(count - len(state.variants)):
+            state = changes.planned(changes.set_option(state, 2, "block_size", str(16 * (i + 1))))
+        for i, v in enumerate(state.variants):
+            facts: dict[str, Any] = {"p50": 0.02 / (i + 1), "low": 0.018 / (i + 1), "high": 0.022 / (i + 1)}
+            ratio = {"ratio": 1.0 + i, "ratio_low": 0.9 + i, "ratio_high": 1.1 + i}
+            worth = {"asked": "random feeds", "cosine": 1.0 - 0.003 * i, "size_bytes": 9_000_000 // (i + 1)}
+            state = changes.learn(state, v.id, state="done", path="/x.onnx", nodes=5, **facts, **ratio, **worth)
+        return state
+
+    board._store.change(made)
+    drawn(board)
+
+
+def test_every_control_has_a_name_and_every_step_its_line(board: Dashboard) -> None:
+    seen = list(widgets(board._view.widget))
+    for control in seen:
+        if isinstance(control, w.Button | w.ToggleButton | w.Text | w.Dropdown | w.Checkbox):
+            assert control.tooltip, control
+    named = [c.tooltip for c in seen if isinstance(c, w.Button)]
+    assert len(named) == len(set(named))  # a screen reader and a test can tell them apart
+    lines = [r.line.value for r in board._view.steps.rows.values()]
+    assert "%onnx_optimize tiny" in lines[1]
+    assert "%onnx_quantize m" in lines[2]
+
+
+def widgets(root: Any) -> Iterator[Any]:
+    yield root
+    for child in getattr(root, "children", ()):
+        yield from widgets(child)
+
+
+def test_a_tick_and_an_option_change_the_line_and_can_be_undone(board: Dashboard) -> None:
+    row = board._view.steps.rows["quantize"]
+    row.open.value = True
+    assert row.form is not None
+    row.form.controls["method"].value = "int4"
+    assert dict(drawn(board).drafts[2].step.options) == {"method": "int4"}
+    assert "--method int4" in row.line.value
+    row.tick.value = False
+    assert [s.verb for s in drawn(board).steps] == ["optimize"]
+    board._view.undo.click()
+    drawn(board)
+    assert row.tick.value
+    board._view.undo.click()
+    drawn(board)
+    assert row.form.controls["method"].value == ""
+    assert "--method" not in row.line.value
+    board._view.redo.click()
+    assert dict(drawn(board).drafts[2].step.options) == {"method": "int4"}
+
+
+def test_steps_move(board: Dashboard) -> None:
+    board._view.steps.rows["quantize"].up.click()
+    assert [s.verb for s in drawn(board).steps] == ["quantize", "optimize"]
+    first = board._view.steps.list.children[1]
+    assert first is board._view.steps.rows["quantize"].widget
+
+
+def test_what_is_wrong_is_said_in_the_status_line(board: Dashboard) -> None:
+    board._view.asked.fields["ms"].value = "fast"
+    drawn(board)
+    assert "Accepted: a number, or nothing" in board._view.run.status.value
+    board._view.asked.fields["ms"].value = "20"
+    assert drawn(board).budget.ms == 20
+    assert "fast" not in board._view.run.status.value
+    assert "--max-ms 20" in board._view.asked.verdict_line.value
+
+
+def test_only_what_runs_is_offered_and_the_rest_has_its_reason(board: Dashboard) -> None:
+    for _ in range(100):
+        if board._desk.providers:
+            break
+        time.sleep(0.05)
+    drawn(board)
+    assert [v for _, v in board._view.setup.target.options] == ["cpu"]
+    assert "no NVIDIA GPU here" in board._view.setup.providers.value
+    assert "aria-disabled" in board._view.setup.providers.value
+
+
+def test_the_selected_row_is_picked_out_in_every_chart(board: Dashboard) -> None:
+    with_variants(board, 3)
+    name = board.state.variants[1].name
+    board._view.results.table.selected = board.state.variants[1].id
+    drawn(board)
+    for out in board._view.results.charts.outputs.values():
+        (shown,) = out.outputs
+        assert f"▸ {name}" in json.dumps(shown["data"][PLOTLY_MIME], ensure_ascii=False)
+        assert name in shown["data"]["text/html"]  # a table stands beside the figure
+    assert name in board._view.home.facts.value
+    assert not board._store.state.variants[1].taken
+    assert board._view.home.path.value == f"{name}.onnx"
+    board._view.undo.click()  # looking is no choice: this takes the rows back
+    assert drawn(board).variants == ()
+
+
+def test_a_budget_marks_and_takes(board: Dashboard) -> None:
+    with_variants(board, 3)
+    assert board.state.best is not None
+    assert board.state.best.name == "tiny-optimized-int8"
+    board._view.asked.fields["cosine"].value = "0.999"
+    best = drawn(board).best
+    assert best is not None
+    assert best.name == "tiny"
+    rows = board._view.results.table.rows
+    assert [r["taken"] for r in rows] == [True, False, False]
+    assert rows[2]["tone"] == "bad"
+    assert "cosine 0.9940 on random feeds" in rows[2]["cells"][-1]
+
+
+def test_a_fork_and_a_removal(board: Dashboard) -> None:
+    with_variants(board, 3)
+    board._view.results.table.selected = board.state.variants[1].id
+    board._view.home.fork.click()
+    assert [s.verb for s in drawn(board).steps] == ["optimize"]
+    board._view.home.drop.click()
+    assert [v.name for v in drawn(board).variants] == ["tiny"]
+
+
+def test_forty_rows_are_drawn_in_a_moment(board: Dashboard) -> None:
+    with_variants(board, 40)
+    assert len(board._view.results.table.rows) == 40
+    sizes = [len(json.dumps(out.outputs)) for out in board._view.results.charts.outputs.values()]
+    assert max(sizes) < 32_000
+    assert len(json.dumps(board._view.results.table.rows)) < 20_000
+
+
+def test_a_page_is_few_messages() -> None:
+    before = set(w.widgets.widget._instances)
+    lab.dashboard("x.onnx")
+    assert len(set(w.widgets.widget._instances) - before) < 130
+
+
+def test_news_are_drawn_at_most_five_times_a_second_and_bytes_make_it_slower() -> None:
+    at: list[float] = []
+
+    def draw() -> int:
+        at.append(time.monotonic())
+        return 0 if len(at) < 4 else 1_000_000
+
+    pace = Pace(draw)
+    while len(at) < 4:
+        pace.ask()
+        time.sleep(0.002)
+    assert min(b - a for a, b in itertools.pairwise(at)) >= SHORTEST_GAP * 0.99
+    pace.ask()
+    assert not pace.settle(2 * SHORTEST_GAP)  # after a megabyte it waits
+    pace.ask(urgent=True)  # but not for a person
+    assert pace.settle()
+    assert len(at) == 5
+
+
+def test_without_widgets_it_is_a_card_with_tables(board: Dashboard) -> None:
+    with_variants(board, 3)
+    bundle = board._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+    for text in (bundle["text/html"], bundle["text/plain"]):
+        for v in board.state.variants:
+            assert v.name in text
+        assert "%onnx_quantize" in text
+        assert "random feeds" in text
+    assert "<details>" in board._saved()["text/html"]
+
+
+def test_it_comes_back_from_the_workspace(board: Dashboard) -> None:
+    with_variants(board, 3)
+    board._view.asked.fields["mb"].value = "5"
+    drawn(board)
+    assert store.newest() == board.state
+    again = lab.dashboard(resume=True)
+    assert again.state.id == board.state.id
+    assert again.state.budget.mb == 5
+    assert [v.p50 for v in again.state.variants] == [v.p50 for v in board.state.variants]
+    assert again._view.asked.fields["mb"].value == "5"
+
+
+def test_what_a_dashboard_is_not_given() -> None:
+    with pytest.raises(BadInput, match="task of type str"):
+        lab.dashboard(lab.samples.tiny(), task="bert")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="target 'gpu'"):
+        lab.dashboard(lab.samples.tiny(), target="gpu")
+
+
+def test_another_model_brings_its_own_task(board: Dashboard) -> None:
+    with_variants(board, 3)
+    board._view.setup.model.value = "lab.samples.bert()"
+    state = drawn(board)
+    assert (state.task, state.variants) == ("bert.task", ())
+    assert "%onnx_export bert.model" in board._view.setup.model_line.value
+    assert "bert.task" in [v for _, v in board._view.setup.task.options]
+    board._view.undo.click()
+    assert len(drawn(board).variants) == 3
+
+
+def test_the_magic_is_the_function(notebook: Any) -> None:
+    board = notebook.run("board = %onnx_lab m\nboard")
+    assert isinstance(board, Dashboard)
+    assert board.state.source == "m"
+    assert board.state.is_model
+    assert board._view.steps.rows["optimize"].line.value.count("%onnx_optimize m") == 1
+    assert "--resume" in repr(notebook.run("%onnx_lab -h"))
+
+
+def test_the_file_the_recipe_and_the_python(board: Dashboard, tmp_path: Any) -> None:
+    model = lab.optimize(lab.samples.tiny(features=32))
+    key = "x"
+
+    def made(state: State) -> State:
+        first = changes.with_baseline(state).variants[0]
+        found = replace(first, id=key, state="done", path=str(model.path), size_bytes=model.size_bytes)
+        return replace(state, variants=(found,), selected=key)
+
+    board._store.change(made)
+    drawn(board)
+    home = board._view.home
+    home.path.value = str(tmp_path / "mine.onnx")
+    home.save.click()
+    assert lab.load(tmp_path / "mine.onnx").digest == model.digest
+    home.recipe.click()
+    recipe = lab.Recipe.from_json((tmp_path / "mine.recipe.json").read_text())
+    assert [verb for verb, _ in recipe.steps] == ["optimize"]
+    drawn(board)
+    assert "mine.recipe.json" in board._view.run.status.value
+    home.show.value = True
+    drawn(board)
+    assert "optimize" in home.code.value
+    home.path.value = "mine.txt"
+    home.save.click()
+    drawn(board)
+    assert "ends in .onnx" in board._view.run.status.value
