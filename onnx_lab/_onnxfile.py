@@ -16,6 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onnx_lab._in_place import skeleton
 from onnx_lab._memory import WORTH_GIVING_BYTES, trim
 from onnx_lab.errors import BadModel, WorkspaceError
 from onnx_lab.model import Header, TensorSpec
@@ -27,8 +28,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def read_proto(path: Path) -> onnx.ModelProto:
-    """Parse `path` without external weights, or say what is wrong with it."""
-    import onnx
+    """Parse `path` without its weights, or say what is wrong with it."""
     from google.protobuf.message import DecodeError
 
     try:
@@ -37,7 +37,7 @@ def read_proto(path: Path) -> onnx.ModelProto:
             raise BadModel(f"{path} is a folder", accepted="a .onnx file", do="name the file inside it")
         if size == 0:
             raise BadModel(f"{path} is empty (0 bytes)", do="export or copy it again")
-        proto = onnx.load(path, load_external_data=False)
+        proto = _parsed(path)
     except FileNotFoundError:
         raise BadModel(f"no file at {path}", do="check the path; relative paths start at the working folder") from None
     except PermissionError:
@@ -52,6 +52,15 @@ def read_proto(path: Path) -> onnx.ModelProto:
     _check_opsets(proto, path)
     _check_external(proto, path)
     return proto
+
+
+def _parsed(path: Path) -> onnx.ModelProto:
+    import onnx
+
+    try:
+        return skeleton(path)[0]
+    except ValueError:  # protobuf's own reader says what is wrong, if anything is
+        return onnx.load(path, load_external_data=False)
 
 
 def read_header(path: Path) -> Header:

@@ -164,8 +164,14 @@ class Model(Shown):
         """A private ``onnx_ir`` copy for editing; weights are read when they are touched."""
         import onnx_ir as ir
 
+        from onnx_lab import workspace
+        from onnx_lab._in_place import open_ir
+
         self.check_unchanged()
-        return ir.load(self.path)
+        # a file of the user's can be written anew while we look at it, which would end this Python
+        if not self.path.resolve().is_relative_to(workspace.root().resolve()):
+            return ir.load(self.path)
+        return open_ir(self.path)
 
     def to_proto(self) -> onnx.ModelProto:
         """A private ``onnx.ModelProto`` with all weights in memory."""

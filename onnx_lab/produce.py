@@ -138,12 +138,13 @@ def write_ir(graph: ir.Model, path: Path) -> None:
     """Write `graph` to `path`; weights beside it as ``<name>.onnx.data`` when they are too many for one protobuf."""
     import onnx_ir as ir
 
+    from onnx_lab._streamed import write_streamed
+
     weights_bytes = sum(v.const_value.nbytes for v in graph.graph.initializers.values() if v.const_value is not None)
     if weights_bytes > EXTERNAL_ABOVE_BYTES:
         ir.save(graph, path, external_data=f"{path.name}.data")
     else:
-        ir.external_data.load_to_model(graph)
-        ir.save(graph, path)
+        write_streamed(graph, path)
 
 
 def options_json(**options: Any) -> dict[str, Any]:

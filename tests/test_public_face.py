@@ -13,7 +13,7 @@ import onnx_lab as lab
 
 PROMISED = (
     "load export simplify optimize fix_shapes buckets fp16 bf16 mixed_precision quantize inspect infer compare "
-    "accuracy bench trace doctor Recipe samples Model Target Task verdict"
+    "accuracy bench trace doctor start jobs Recipe samples Model Target Task verdict"
 ).split()
 HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "onnxscript", "plotly", "pandas", "IPython", "onnxsim")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from onnx_lab import workspace
 from onnx_lab._metadata import NAME_SCOPES_KEY
+from onnx_lab._quick_rules import quick_rules
 from onnx_lab._quiet import Heard, quiet
 from onnx_lab.errors import ExportError
 from onnx_lab.exporters._axes import Axes
@@ -43,7 +44,7 @@ def dynamo(source: TorchSource, options: ExportOptions) -> Written:
 
     names = list(source.inputs.names)
     shapes = {f"input_{i}": _named_axes(s.shape) for i, s in enumerate(source.inputs.specs)}
-    with quiet(*CHATTER), source.flattened() as module:
+    with quiet(*CHATTER), quick_rules(), source.flattened() as module:
         program = torch.onnx.export(
             module,
             source.tensors(source.inputs.example),

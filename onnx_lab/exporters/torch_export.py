@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab._metadata import strip_stack_traces
+from onnx_lab._progress import tell
 from onnx_lab._quiet import quiet
 from onnx_lab.errors import BadInput, ExportError, missing
 from onnx_lab.exporters import _axes, _preprocessing
@@ -80,7 +81,9 @@ def make(
         source = _named(source, options)
         wanted = _axes.wanted(source.inputs, options.dynamic, source.output_names)
         must = options.dynamic is True or isinstance(options.dynamic, Mapping)
+        tell({"kind": "step", "state": "trying which axes may be dynamic"})
         axes = _axes.probe(wanted, source.run, must=must)
+        tell({"kind": "step", "state": "writing the graph and comparing its answers"})
         done = first_that_works(source, axes, options, must=must)
     strip_stack_traces(done.written.graph)
     axes, checked = done.axes, dict(done.checked)

@@ -31,6 +31,7 @@ class JobPanel:
         self._shell, self._job, self._title = shell, job, title
         foot = f"job {job.number}; %onnx_jobs --cancel {job.number} ends it"
         self._live = Live(shell, title, foot=foot, place=LivePlace(shell))
+        self._live.printed = lambda: job.log
         self._button = CancelButton(shell, job)
         self._figure = Place(shell)
 
@@ -38,7 +39,8 @@ class JobPanel:
         """Show it, and follow the job."""
         self._live.open(at_once=True)
         self._button.show()
-        self._figure.show(_snapshot.empty())
+        if self._job.verb in _snapshot.PICTURED_VERBS:
+            self._figure.show(_snapshot.empty())
         self._job.on_display = lambda: self._live.place.is_in(self._shell)
         self._job.watch(self._news)
 

@@ -7,8 +7,10 @@ a saved notebook keeps is what came last. Updates are rare on purpose: they cost
 from __future__ import annotations
 
 import contextvars
+import re
 import threading
 import time
+from collections.abc import Callable
 from html import escape
 from types import TracebackType
 from typing import Any
@@ -24,6 +26,9 @@ PATIENCE_SECONDS = 1.0
 _SHORTEST_GAP = 0.2
 _BYTES_PER_SECOND = 25_000
 _HEARTBEAT_SECONDS = 1.0
+_LONGEST_LINE = 120
+#: Events of work that may be over in a moment; those of a benchmark or a search are shown at once.
+_OFTEN_SHORT = ("counting", "step")
 
 
 class Live:
@@ -55,7 +60,8 @@ class Live:
         self._over = threading.Event()
         self._event: Any = None
         self._since: tuple[str, float, float] | None = None  # kind of event, when it came first, how much was done
-        self.note = ""  #: shown below, e.g. where it works, or what it printed last
+        self.note = ""  #: where it works, when that is worth saying
+        self.printed: Callable[[], str] = str  #: what it printed; its last line is shown where nothing else is known
 
     def progress(self, event: Any) -> None:
         """Take news of the work; draws it unless the last drawing was a moment ago."""
@@ -66,6 +72,8 @@ class Live:
         if self._since is None or self._since[0] != event["kind"]:
             self._since = event["kind"], now, float(event.get("done", 0.0))
         self._event = event
+        if event["kind"] in _OFTEN_SHORT and not self.place.shown and now - self._started < PATIENCE_SECONDS:
+            return
         if self._active and now - self._drawn >= max(_SHORTEST_GAP, self._weight / _BYTES_PER_SECOND):
             self._draw()
 
@@ -113,12 +121,14 @@ class Live:
 
     def _content(self) -> tuple[str, str]:
         if self._event is not None:
-            left = self._left_s(self._event)
-            return _panel.render(self._title, self._event, left_s=left, foot=self._foot, note=self.note)
+            event, left = self._event, self._left_s(self._event)
+            if "of" not in event and "state" in event:
+                event = {**event, "state": f"{event['state']} · {self._elapsed()}"}
+            return _panel.render(self._title, event, left_s=left, foot=self._foot, note=self.note)
+        said = last_line(self.printed())
         if self._foot:
-            event = {"state": self._elapsed()}
-            return _panel.render(self._title, event, foot=self._foot, note=self.note)
-        return quiet_line(f"{self._title} … {self._elapsed()}")
+            return _panel.render(self._title, {"state": self._elapsed()}, foot=self._foot, note=self.note or said)
+        return quiet_line(" · ".join(filter(None, [f"{self._title} … {self._elapsed()}", said])))
 
     def _left_s(self, event: Any) -> float | None:
         """Seconds left: told where it counts seconds, else as many as it took so far for each one done."""
@@ -138,6 +148,18 @@ class Live:
     def _show(self, html: str, text: str) -> None:
         self._weight = len(html)
         self.place.show({"text/html": html, "text/plain": text})
+
+
+def last_line(printed: str) -> str:
+    r"""The line that somebody at a terminal would see last.
+
+    Examples
+    --------
+    >>> last_line("a warning\nFetching:  10%\rFetching:  20%\r\n")
+    'Fetching:  20%'
+    """
+    lines = [line.strip() for line in re.split(r"[\r\n]", printed[-4000:]) if line.strip()]
+    return lines[-1][:_LONGEST_LINE] if lines else ""
 
 
 def quiet_line(text: str) -> tuple[str, str]:

@@ -76,6 +76,7 @@ class Step:
     def _in_child(self) -> Any:
         with Live(self._shell, self._title, silent=self._call.silent) as live:
             job = self._job(only_child=True)
+            live.printed = lambda: job.log
             try:
                 job.watch(lambda j: live.progress(j.progress) if j.progress and not j.done else None)
                 return job.result

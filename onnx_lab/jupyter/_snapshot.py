@@ -17,6 +17,8 @@ MOST_CARD, MOST_PICTURE = 60_000, 80_000
 _WORDS = {"done": "done in", "failed": "failed after", "cancelled": "cancelled after"}
 #: Results that a figure says more about than their card. A Model's card says all.
 _PICTURED = frozenset("Benchmark Verdict Profile Why Trace Ranking Accuracy Comparison".split())
+#: The steps that give them.
+PICTURED_VERBS = frozenset("bench verdict profile why trace best accuracy compare".split())
 
 
 def card(job: Job, title: str) -> tuple[str, str]:
@@ -31,7 +33,7 @@ def card(job: Job, title: str) -> tuple[str, str]:
         html = f"<div style='color:{TONES[tone]};white-space:pre-wrap;max-width:90ch'>{escape(words)}</div>"
         return panel(head + html), f"{line} ({facts})\n{words}"
     inner, text = _result(job.result)
-    return f"{panel(head)}{inner}", f"{line} ({facts})\n{text}"
+    return f"<div style='font-size:13px;margin:2px 0 6px'>{head}</div>{inner}", f"{line} ({facts})\n{text}"
 
 
 def picture(job: Job) -> dict[str, Any] | None:

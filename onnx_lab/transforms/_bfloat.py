@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from onnx_lab._memory import in_blocks
 from onnx_lab.errors import TransformError
 from onnx_lab.model import Model
 from onnx_lab.transforms._half import to_half
@@ -38,6 +39,14 @@ class Rounding:
 
     def take(self, weight: Array) -> Array:
         """`weight` in bfloat16, counted. Finite numbers stay finite: float32's largest is above bfloat16's."""
+        import ml_dtypes
+
+        small = np.empty(weight.shape, ml_dtypes.bfloat16)
+        for block, place in zip(in_blocks(weight), in_blocks(small), strict=True):
+            place[:] = self._take(block)
+        return small
+
+    def _take(self, weight: Array) -> Array:
         import ml_dtypes
 
         limit = np.float32(_LARGEST)

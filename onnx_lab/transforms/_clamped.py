@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab._memory import in_blocks
 from onnx_lab._metadata import module_of
 from onnx_lab.model import Model
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import onnx_ir as ir
 
 _NAMED_WEIGHTS = 5
@@ -16,7 +18,6 @@ _NAMED_WEIGHTS = 5
 
 def report(before: ir.Model, after: ir.Model, limits: tuple[float, float]) -> dict[str, Any]:
     """Counted from the weights themselves: how many lie beyond the limits, in all and by weight."""
-    import numpy as np
     import onnx_ir as ir
 
     clamped: Counter[str] = Counter()
@@ -29,11 +30,11 @@ def report(before: ir.Model, after: ir.Model, limits: tuple[float, float]) -> di
         if now.dtype != ir.DataType.FLOAT16:
             kept += value.const_value.size
             continue
-        size = np.abs(value.const_value.numpy())
-        converted += size.size
-        if over := int(np.count_nonzero((size > limits[1]) & np.isfinite(size))):
+        converted += value.const_value.size
+        over, under = _beyond(value.const_value.numpy(), limits)
+        if over:
             clamped[_owner(value) or name] += over
-        if under := int(np.count_nonzero((size > 0) & (size < limits[0]))):
+        if under:
             flushed[_owner(value) or name] += under
     return {
         "converted": converted,
@@ -41,6 +42,18 @@ def report(before: ir.Model, after: ir.Model, limits: tuple[float, float]) -> di
         "clamped": {"total": sum(clamped.values()), "weights": _most(clamped)},
         "flushed": {"total": sum(flushed.values()), "weights": _most(flushed)},
     }
+
+
+def _beyond(weight: npt.NDArray[Any], limits: tuple[float, float]) -> tuple[int, int]:
+    """How many finite numbers are above the limits, and how many below that are not zero."""
+    import numpy as np
+
+    over = under = 0
+    for block in in_blocks(weight):
+        size = np.abs(block)
+        over += int(np.count_nonzero((size > limits[1]) & np.isfinite(size)))
+        under += int(np.count_nonzero((size > 0) & (size < limits[0])))
+    return over, under
 
 
 def _owner(weight: ir.Value) -> str:

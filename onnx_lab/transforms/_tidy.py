@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab._quick_rules import quick_rules
 from onnx_lab.transforms._shapes import infer_symbolic_shapes, take_shapes_from_inputs
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def settle(model: ir.Model) -> None:
     """Fold constants, drop what is unused and bring shapes up to date, in place: after an edit."""
     from onnxscript.optimizer import optimize as fold
 
-    fold(model)
+    with quick_rules():
+        fold(model)
     infer_symbolic_shapes(model)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab._blocks import fused_blocks, open_blocks
+from onnx_lab._quick_rules import quick_rules
 from onnx_lab.errors import BadInput
 from onnx_lab.model import SESSION_KEY, Model
 from onnx_lab.produce import Made, options_json, produce
@@ -113,7 +114,8 @@ def optimize(
     made_name = name or f"{m.name}-optimized"
 
     def body() -> Made:
-        made = _body(m, where, off, on, attention)
+        with quick_rules():
+            made = _body(m, where, off, on, attention)
         return freeze(made, where) if offline else made
 
     return produce("optimize", options_json(**options), body, tools=_TOOLS, name=made_name, parent=m)

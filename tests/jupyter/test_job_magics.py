@@ -283,6 +283,14 @@ def test_a_result_that_is_too_large_is_left_to_the_job(monkeypatch: pytest.Monke
     assert _snapshot.picture(job) is None
 
 
+def test_a_step_without_a_picture_has_no_place_for_one() -> None:
+    shell = KernelShell()
+    job = lab.start("simplify", lab.samples.tiny(), name="unpictured")
+    JobPanel(shell, job, "simplifying m").open()
+    job.wait()
+    assert len({place for _, _, place, _ in shell.display_pub.sent}) == 2, "the panel and the button"
+
+
 def test_a_button_cancels_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     shell = KernelShell()
     job = lab.start("bench", lab.samples.tiny(), budget_s=60)

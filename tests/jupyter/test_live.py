@@ -179,3 +179,25 @@ def test_large_panels_are_drawn_less_often(screen: Screen, monkeypatch: pytest.M
         live.progress(many)
     assert sum(len(data["text/html"]) for data in screen.shown) < 2_000_000
     assert len(screen.shown) >= 60
+
+
+def test_what_a_child_printed_last_is_shown_while_nothing_else_is_known() -> None:
+    live = Live(object(), "exporting net")
+    live.printed = lambda: "Fetching weights:  10%\rFetching weights:  20%"
+    assert live._content()[1].endswith(" · Fetching weights:  20%")
+    live.progress(ROUND)
+    assert "Fetching" not in live._content()[0]
+
+
+def test_short_work_that_counts_shows_nothing(screen: Screen) -> None:
+    with Live(FakeKernelShell(), "comparing a b") as live:
+        for done in range(3):
+            live.progress({"kind": "counting", "state": f"batch {done + 1} of 3", "done": done, "of": 3})
+    assert screen.shown == []
+
+
+def test_a_step_that_only_says_where_it_is_says_how_long_it_took(screen: Screen) -> None:
+    live = Live(FakeKernelShell(), "exporting net")
+    live._started = time.monotonic() - 12
+    live.progress({"kind": "step", "state": "writing the graph"})
+    assert screen.shown[-1]["text/plain"] == "exporting net … writing the graph · 12 s"
