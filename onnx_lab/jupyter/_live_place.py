@@ -27,7 +27,7 @@ class LivePlace(Place):
     def show(self, data: Mapping[str, Any]) -> None:
         """Show a bundle in place of what was there, as news of work that goes on."""
         if self._widget is not None:
-            self._widget.value = data["text/html"]
+            self._widget.value = _fitted(data["text/html"])
             return
         self._widget = _html_widget(data["text/html"])
         bundle = dict(self._widget._repr_mimebundle_() or {}) if self._widget is not None else {}
@@ -36,7 +36,7 @@ class LivePlace(Place):
     def end(self, data: Mapping[str, Any]) -> None:
         """Show what stays."""
         if self._widget is not None:
-            self._widget.value = data["text/html"]  # kept open, for a page that was reloaded
+            self._widget.value = _fitted(data["text/html"])  # kept open, for a page that was reloaded
         super().show(data)
 
 
@@ -45,4 +45,9 @@ def _html_widget(html: str) -> Any:
         import ipywidgets
     except ImportError:
         return None
-    return ipywidgets.HTML(html)
+    return ipywidgets.HTML(_fitted(html), layout={"margin": "0"})
+
+
+def _fitted(html: str) -> str:
+    """As wide as the widget: a table in one would make it wider than the page, and be cut off."""
+    return f"<div style='width:0;min-width:100%'>{html}</div>"

@@ -32,17 +32,17 @@ _CHROMIUM = [
 ]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabServer]:
     """JupyterLab, with a workspace of its own."""
     with lab_server.running(tmp_path_factory.mktemp("jupyterlab")) as server:
         yield server
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[BrowserContext]:
-    """Chromium. Ends with the last browser test: while it runs, this thread has an event loop, which others' tests
-    could not have then."""
+    """Chromium, one for each file: while it runs, this thread has an event loop, and asyncio.run() of other tests
+    could have none."""
     chromium = lab_server.find_chromium()
     if chromium is None:
         pytest.fail(
