@@ -33,8 +33,11 @@ lab: $(READY)
 tour: $(READY)
 	@$(BIN)/python -m onnx_lab.jupyter.tour notebooks/01_bert.ipynb --out artifacts/01_bert.ipynb
 
+# The browser tests hold answers to fractions of a second: nothing else runs beside them.
 test: $(READY) lint chromium
-	@$(PYTEST)
+	@$(PYTEST) --ignore=tests/browser; rest=$$?; \
+	  $(BIN)/python -m pytest tests/browser; browser=$$?; \
+	  exit $$((rest || browser))
 
 # What the browser tests open. Where it may not be installed they fail, and say what to do.
 chromium:

@@ -13,6 +13,8 @@ from onnx_lab.plots.chart import Chart
 
 #: With more than this, only the one picked out and the one to take are named in the picture.
 _MOST_NAMES = 7
+#: More bars than this are no picture; the table has them all.
+_MOST_BARS = 14
 _FAINT = 0.45
 _GAP = 0.22
 
@@ -43,16 +45,18 @@ class Drawn(Protocol):
 
 
 def size_bars(rows: Sequence[Drawn], selected: str) -> Chart:
-    """One bar for each file."""
-    known = [r for r in rows if r.size_bytes]
+    """One bar for each file; of many the smallest, and those that matter."""
+    all_known = [r for r in rows if r.size_bytes]
+    known = _in_sight(all_known, [float(r.size_bytes or 0) for r in all_known], selected)
     values = [(r.size_bytes or 0) / 1e6 for r in known]
     texts = [megabytes(r.size_bytes or 0) for r in known]
-    return _bars("Size, MB", known, values, texts, selected)
+    return _bars("Size, MB" + _share(known, all_known), known, values, texts, selected)
 
 
 def latency_bars(rows: Sequence[Drawn], selected: str) -> Chart:
-    """One bar for each, with the 99 % limits of its median."""
-    known = [r for r in rows if r.p50]
+    """One bar for each, with the 99 % limits of its median; of many the fastest, and those that matter."""
+    all_known = [r for r in rows if r.p50]
+    known = _in_sight(all_known, [r.p50 or 0.0 for r in all_known], selected)
     values = [(r.p50 or 0) * 1e3 for r in known]
     texts = [milliseconds(r.p50 or 0) for r in known]
     edge = 1.5 * max(values, default=1.0)
@@ -66,7 +70,8 @@ def latency_bars(rows: Sequence[Drawn], selected: str) -> Chart:
         "thickness": 1.5,
         "width": 4,
     }
-    return _bars("Median latency, ms", known, values, texts, selected, error_x=limits, ends=high)
+    title = "Median latency, ms" + _share(known, all_known)
+    return _bars(title, known, values, texts, selected, error_x=limits, ends=high)
 
 
 def front(rows: Sequence[Drawn], selected: str, *, max_ms: float | None = None, max_mb: float | None = None) -> Chart:
@@ -105,6 +110,17 @@ def front(rows: Sequence[Drawn], selected: str, *, max_ms: float | None = None, 
         for r in known
     )
     return Chart(title, fig, [Table(("variant", "latency", "size", "answers", "qualifies"), cells)])
+
+
+def _in_sight(rows: Sequence[Drawn], values: Sequence[float], selected: str) -> list[Drawn]:
+    """As many rows as make a picture: the first, the one to take, the one picked out, and the smallest values."""
+    first = [i for i, r in enumerate(rows) if i == 0 or r.taken or r.id == selected]
+    others = sorted(set(range(len(rows))) - set(first), key=lambda i: (not rows[i].qualifies, values[i]))
+    return [rows[i] for i in sorted([*first, *others[: _MOST_BARS - len(first)]])]
+
+
+def _share(shown: Sequence[Drawn], known: Sequence[Drawn]) -> str:
+    return "" if len(shown) == len(known) else f" ({len(shown)} of {len(known)})"
 
 
 def _bars(

@@ -35,6 +35,7 @@ selector => {
     for (let node = walk.nextNode(); node; node = walk.nextNode()) {
       const element = node.parentElement;
       const style = getComputedStyle(element);
+      if (element.closest("[disabled]")) continue; // inactive controls are exempt: WCAG 2.2, 1.4.3
       if (!node.data.trim() || style.visibility === 'hidden' || !element.getClientRects().length) continue;
       const [r, g, b, a] = rgba(element instanceof SVGElement ? style.fill : style.color);
       const backgrounds = behind(element);

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from lab_contrast import too_faint
 from lab_notebook import SETUP, Notebook
 
 if TYPE_CHECKING:
@@ -29,6 +31,24 @@ def forty(s):
                           low=0.009, high=0.011, ratio=1.0, ratio_low=0.9, ratio_high=1.1)
     return s
 _ = board._store.change(forty)"""
+
+#: Select a row; milliseconds until a chart marks it. Comes back when all charts are drawn anew.
+SELECT = """async index => {
+  const row = document.querySelectorAll("[role=grid] tbody tr")[index];
+  const name = row.querySelector("th").innerText.replace(/^[↳\\s]+/, "").split("\\n")[0].trim();
+  const charts = [...document.querySelectorAll(".ol-chart")];
+  const drawn = c => c.textContent.includes("▸ " + name);
+  const picked = c => drawn(c) || c.querySelector("text.ol-picked")?.textContent.includes(name);
+  const until = async there => {
+    while (!there() && performance.now() - began < 5000) await new Promise(r => requestAnimationFrame(r));
+    return performance.now() - began;
+  };
+  const began = performance.now();
+  row.click();
+  const first = await until(() => charts.some(picked));
+  const last = await until(() => charts.every(drawn));
+  return [first, last];
+}"""
 
 
 def button(notebook: Notebook, name: str) -> Locator:
@@ -73,7 +93,7 @@ def test_the_first_paint_comes_soon(open_notebook: Opener) -> None:
     before, began = notebook.watch.bytes_in, time.monotonic()
     notebook.start(1)
     notebook.page.locator(".ol-board button", has_text="Run").first.wait_for()
-    assert time.monotonic() - began < 1.5 * 3  # 1.5 s where nothing else runs
+    assert time.monotonic() - began < 1.5
     assert notebook.watch.bytes_in - before < 250_000
 
 
@@ -81,11 +101,10 @@ def test_the_kernel_stays_free_and_a_cancel_is_heard(open_notebook: Opener, kern
     notebook = shown(open_notebook, kernel=kernel)
     notebook.page.locator(".ol-board button", has_text="Run").first.click()
     notebook.wait(lambda: status(notebook).startswith("measuring"), "a measurement", 120)
-    assert min(notebook.ask("1+1").seconds for _ in range(5)) < 0.3
-    began = time.monotonic()
+    answers = [notebook.ask("1+1").seconds for _ in range(9)]
+    assert statistics.median(answers) < 0.3, answers
     button(notebook, "Cancel").click()
-    notebook.wait(lambda: "cancelled" in status(notebook), "the end", 10)
-    assert time.monotonic() - began < 3
+    assert notebook.wait(lambda: "cancelled" in status(notebook), "the end", 10) < 1
 
 
 def test_keys_select_a_row_and_the_charts_follow(open_notebook: Opener) -> None:
@@ -102,6 +121,9 @@ def test_keys_select_a_row_and_the_charts_follow(open_notebook: Opener) -> None:
     notebook.wait(lambda: f"▸ {name}" in (chart.text_content() or ""), "the chart", 5)
     rows(notebook).nth(4).press("End")
     notebook.wait(lambda: rows(notebook).nth(39).get_attribute("aria-selected") == "true", "the last row")
+    took = [notebook.page.evaluate(SELECT, row) for row in (7, 3, 11, 5, 9)]
+    assert statistics.median(first for first, _ in took) < 200, took
+    assert statistics.median(last for _, last in took) < 1000, took
 
 
 def test_a_reload_and_a_restart(open_notebook: Opener) -> None:
@@ -146,10 +168,7 @@ def test_it_fits_and_reads(open_notebook: Opener, theme: str, width: int) -> Non
     notebook.theme(theme)
     board = notebook.page.locator(".ol-board")
     assert board.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
-    text, page = board.evaluate(
-        "e => [getComputedStyle(e).color, getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor]"
-    )
-    assert text != page
+    assert too_faint(notebook.page, ".ol-board") == []
 
 
 def test_the_walk_on_the_bert_sample_by_clicks_alone(open_notebook: Opener) -> None:

@@ -46,6 +46,16 @@ def test_many_stay_in_sight() -> None:
     assert len(names) == 2  # the one picked out and the one to take
 
 
+def test_of_many_those_that_matter_have_bars() -> None:
+    for draw in (_variants.size_bars, _variants.latency_bars):
+        chart = draw(rows(40), "1")
+        shown = [r[0] for r in chart.tables[0].rows]
+        assert len(shown) == _variants._MOST_BARS
+        assert shown[:2] == ["v0", "v1"], "the first, and the one picked out, which does not qualify"
+        assert shown[2:] == [f"v{i}" for i in range(28, 40)], "the smallest, in the table's order"
+        assert "(14 of 40)" in chart.title
+
+
 def test_what_is_not_known_yet_is_not_drawn() -> None:
     chart = _variants.latency_bars([Variant("a", "a"), *rows(1)], "")
     assert [r[0] for r in chart.tables[0].rows] == ["v0"]

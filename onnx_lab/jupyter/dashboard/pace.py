@@ -49,6 +49,8 @@ class Pace:
         while self._turn():
             started = time.monotonic()
             size = self._draw()
+            if not size:
+                continue  # nothing had changed: the next click need not wait for that
             self._last = started
             self._gap = max(SHORTEST_GAP, size / BYTES_PER_SECOND)
 

@@ -38,6 +38,16 @@ function fill(tr, row, columns) {
   });
 }
 
+// The charts name their variants: the one that was picked stands out at once. Python draws them anew a moment later.
+function point(board, name) {
+  for (const text of board?.querySelectorAll(".ol-chart text") ?? []) {
+    const said = text.textContent, words = said.replace(/^▸\s*/, "");
+    const own = words.startsWith(name) && !/^\S/.test(words.slice(name.length));
+    text.classList.toggle("ol-picked", own);
+    text.classList.toggle("ol-past", !own && words !== said);
+  }
+}
+
 function render({ model, el }) {
   const box = tag("div", "ol-table");
   const table = tag("table");
@@ -53,6 +63,7 @@ function render({ model, el }) {
     model.set("selected", id);
     model.save_changes();
     mark();
+    point(el.closest(".ol-board"), model.get("rows").find((r) => r.id === id)?.cells[0] ?? "");
     if (focus) [...body.rows].find((r) => r.dataset.id === id)?.focus();
   };
   const mark = () => {
