@@ -37,6 +37,7 @@ def front_chart(result: Verdict) -> Chart:
             hoverinfo="skip",
         )
     ]
+    places = _places(rows)
     for word, symbol, colour, size in _LOOKS:
         own = [r for r in rows if _look(r, taken) == word]
         if not own:
@@ -49,7 +50,7 @@ def front_chart(result: Verdict) -> Chart:
                 mode="markers+text",
                 marker={"symbol": symbol, "color": colour, "size": size},
                 text=[f"{r.name} {_answers(r)}".strip() for r in own],
-                textposition="top center",
+                textposition=[places[r.name] for r in own],
                 textfont={"size": 11},
                 cliponaxis=False,
                 hovertemplate="%{text}<br>%{x:.3g} ms, %{y:.3g} MB<extra></extra>",
@@ -76,6 +77,12 @@ def front(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
         if not best or (r.size_bytes or 0) < (best[-1].size_bytes or 0):
             best.append(r)
     return best
+
+
+def _places(rows: Sequence[VerdictRow]) -> dict[str, str]:
+    """Where the words of each point stand: above and below in turns, from left to right; neighbours are apart."""
+    order = sorted(rows, key=lambda r: r.p50 or 0)
+    return {r.name: f"{'bottom' if i % 2 else 'top'} center" for i, r in enumerate(order)}
 
 
 def _look(r: VerdictRow, taken: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from onnx_lab.card import Table
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 _NAMED = 3
 _LEAST = 1e-8
+#: Tensors that agree to so many digits more than the worst lie below the picture.
+_DECADES = 4
 
 
 def trace_chart(result: Trace) -> Chart:
@@ -45,7 +49,14 @@ def trace_chart(result: Trace) -> Chart:
         name="adds most",
     )
     fig = theme.figure(line, named, title=title, height=340, showlegend=True, margin={"t": 72})
-    fig.update_yaxes(type="log", exponentformat="power", dtick=1)
+    fig.update_yaxes(type="log", exponentformat="power", dtick=1, range=_range(heights))
     fig.update_xaxes(title="in the order of computation", tickformat="d")
     rows = tuple((result.rows[i].tensor, f"{result.rows[i].error:.2%}", f"{result.rows[i].added:.2%}") for i in worst)
     return Chart(title, fig, [Table(("tensor", "error", "added here"), rows)])
+
+
+def _range(heights: Sequence[float]) -> list[float]:
+    """Powers of ten: from the least error that matters to room for words above the largest."""
+    most = math.log10(max(heights, default=1.0))
+    least = math.log10(min(heights, default=1.0))
+    return [max(least, most - _DECADES) - 0.1, most + 0.5]

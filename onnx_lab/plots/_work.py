@@ -23,6 +23,8 @@ _COLOURS = {
     "scaling": theme.PURPLE,
     "compiled": theme.BLUE,
 }
+#: Words of a legend that fit side by side on a narrow page.
+_IN_A_ROW = 3
 _OTHERS = ("normalization", "cast", "glue", "other")
 
 
@@ -51,7 +53,11 @@ def _chart(profiles: Sequence[Profile], title: str) -> Chart:
         )
         for k in kinds
     ]
-    fig = theme.figure(*bars, title=title, height=110 + 40 * len(profiles), barmode="stack", margin={"t": 72})
+    legend = 22 * -(-len(kinds) // _IN_A_ROW)  # pixels
+    height = 84 + 44 * len(profiles) + legend
+    fig = theme.figure(*bars, title=title, height=height, barmode="stack", margin={"t": 40, "b": 30 + legend})
+    # below the axis: above the bars, its second row would lie on them
+    fig.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"})
     fig.update_yaxes(autorange="reversed", type="category", gridcolor=theme.CLEAR)
     rows = tuple(
         (WORDS[k], *(milliseconds(p.kinds[k] * p.kernels) if p.kinds.get(k) else "" for p in profiles)) for k in kinds

@@ -90,8 +90,9 @@ class Ranking(Result):
 
     def _card(self) -> Card:
         taken = self.best.name if self.best else None
-        header = ("model", "on", "size", "of baseline", "latency", "speed", "answers", "verdict", "what it is")
-        shown = tuple((*cells(r, r.name == taken), self.reasons.get(r.name, "")) for r in self.rows)
+        header = ("model", "on", "size", "of baseline", "latency", "speed", "answers", "verdict")
+        shown = tuple(cells(r, r.name == taken) for r in self.rows)
+        what = tuple((r.name, self.reasons[r.name]) for r in self.rows if self.reasons.get(r.name))
         tones = {
             (i, 7): "good" if r.name == taken else "" if r.qualifies or not r.why else "bad"
             for i, r in enumerate(self.rows)
@@ -102,9 +103,10 @@ class Ranking(Result):
             ("shape", self.verdict.shape),
             ("machine", f"{self.machine.cpu}, {self.speed.threads} threads"),
         ]
+        tables = [Table(header, shown, "", tones), *([Table(("model", "what it is"), what)] if what else [])]
         notes = [f"{name}: {'; '.join(said)}" for name, said in self.whys.items()]
         notes += [*(f"left out: {name}: {why}" for name, why in self.left_out), *self.speed.doubts]
-        return Card(f"take {taken}{on}" if taken else "none qualifies", facts, [Table(header, shown, "", tones)], notes)
+        return Card(f"take {taken}{on}" if taken else "none qualifies", facts, tables, notes)
 
 
 def best(
