@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import peer_venvs
-from peer_sources import SOURCES, Source
+from peer_sources import SOURCES, Source, fed
 
 import onnx_lab as lab
 from onnx_lab.model import Model
@@ -41,7 +41,8 @@ def main() -> int:
             checked(m, source)
             continue
         for shape in source.shapes:
-            ranking = lab.best(m, source.calibration, target=targets, budget_s=options.budget, explain=False, **shape)
+            data = [fed(m, f) for f in source.calibration]
+            ranking = lab.best(m, data, target=targets, budget_s=options.budget, explain=False, **shape)
             print(ranking, flush=True)
             record(ranking, options.out / f"{name}-{'x'.join(map(str, shape.values()))}.json")
     if not targets:
@@ -54,10 +55,11 @@ def checked(m: Model, source: Source) -> None:
     import numpy as np
     import onnx_ir as ir
 
+    calibration = [fed(m, f) for f in source.calibration]
     for pick in shortlist(m, [lab.Target(t) for t in GPU], calibrated=True):
         made = m
         for i, (verb, options) in enumerate(pick.steps):
-            data = {"data": source.calibration} if pick.calibrated and i == len(pick.steps) - 1 else {}
+            data = {"data": calibration} if pick.calibrated and i == len(pick.steps) - 1 else {}
             made = function(verb)(made, **options, **data)
         for node in made.to_ir().graph:
             if node.op_type == "QuantizeLinear" and len(node.inputs) > 2 and node.inputs[2] is not None:

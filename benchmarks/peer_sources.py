@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from onnx_lab.model import Model
 from onnx_lab.task import Feeds
 
 
@@ -47,6 +48,13 @@ class Source:
             out = self.net(**values) if len(values) > 1 else self.net(*values.values())
         first = out if isinstance(out, torch.Tensor) else next(iter(out.values()))
         return np.asarray(first.detach())
+
+
+def fed(m: Model, feeds: Feeds) -> dict[str, np.ndarray]:
+    """The feeds that `m` takes; a single one under the name that `m` has for it."""
+    if len(feeds) == len(m.inputs) == 1:
+        return {m.inputs[0].name: next(iter(feeds.values()))}
+    return {i.name: feeds[i.name] for i in m.inputs}
 
 
 def bert(folder: Path, *, padded: bool = False) -> Source:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import peer_venvs
 from peer_making import Making, Memory, make
-from peer_sources import SOURCES, Source
+from peer_sources import SOURCES, Source, fed
 
 import onnx_lab as lab
 from onnx_lab.card import Table
@@ -156,13 +156,6 @@ def ours(source: Source, budget_s: float) -> tuple[Making, list[Contestant]]:
                     taken.setdefault(row.name, (*ranking.models[row.name], kind))
     found = [_of_lab(source, *one) for one in taken.values()]
     return Making("onnx_lab, measuring included", time.monotonic() - start, memory.bytes), found
-
-
-def fed(m: Model, feeds: Feeds) -> dict[str, np.ndarray]:
-    """The feeds that `m` takes; a single one under the name that `m` has for it."""
-    if len(feeds) == len(m.inputs) == 1:
-        return {m.inputs[0].name: next(iter(feeds.values()))}
-    return {i.name: feeds[i.name] for i in m.inputs}
 
 
 def _is_int8(m: Model) -> bool:
