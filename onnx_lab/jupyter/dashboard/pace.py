@@ -25,7 +25,7 @@ class Pace:
         self._draw = draw
         self._news = threading.Condition()
         self._wanted = self._urgent = self._alive = False
-        self._last, self._gap = 0.0, SHORTEST_GAP
+        self._last, self._sent, self._gap = 0.0, 0.0, SHORTEST_GAP
 
     def ask(self, *, urgent: bool = False) -> None:
         """There is news. `urgent`: a person waits for it, so bytes do not count."""
@@ -49,9 +49,8 @@ class Pace:
         while self._turn():
             started = time.monotonic()
             size = self._draw()
-            if not size:
-                continue  # nothing had changed: the next click need not wait for that
             self._last = started
+            self._sent = started if size else self._sent
             self._gap = max(SHORTEST_GAP, size / BYTES_PER_SECOND)
 
     def _turn(self) -> bool:
@@ -61,7 +60,11 @@ class Pace:
                 self._alive = False
                 self._news.notify_all()
                 return False
-            while (left := self._last + (SHORTEST_GAP if self._urgent else self._gap) - time.monotonic()) > 0:
+            while (left := self._due() - time.monotonic()) > 0:
                 self._news.wait(left)
             self._wanted = self._urgent = False
             return True
+
+    def _due(self) -> float:
+        """A person's click need not wait for a drawing that found nothing to send."""
+        return self._sent + SHORTEST_GAP if self._urgent else self._last + self._gap
