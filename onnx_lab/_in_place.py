@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 #: Weights of fewer bytes are not worth a window.
 WORTH_BYTES = 1 << 16
 #: Numbers of the fields that matter: of ModelProto, of GraphProto, and of TensorProto.
-_GRAPH, _INITIALIZER = 7, 5
-_DIMS, _TYPE, _NAME, _RAW = 1, 2, 8, 9
+GRAPH, INITIALIZER = 7, 5
+_DIMS, _TYPE, _NAME, RAW = 1, 2, 8, 9
+#: Types whose numbers lie in the file as numpy has them.
+_PLAIN = frozenset("FLOAT UINT8 INT8 UINT16 INT16 INT32 INT64 BOOL FLOAT16 DOUBLE UINT32 UINT64 BFLOAT16".split())
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -57,9 +59,9 @@ def skeleton(path: Path) -> tuple[onnx.ModelProto, dict[str, Place]]:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         kept = bytearray()
         for f in _fields(data, 0, len(data)):
-            if f.number == _GRAPH and f.kind == _BYTES:
+            if f.number == GRAPH and f.kind == _BYTES:
                 graph = _without_weights(data, f, places)
-                kept += tag(_GRAPH) + varint(len(graph)) + graph
+                kept += tag(GRAPH) + varint(len(graph)) + graph
             else:
                 kept += data[f.start : f.end]
     try:
@@ -109,9 +111,9 @@ def open_ir(path: Path) -> ir.Model:
 def _without_weights(data: mmap.mmap, graph: _Field, places: dict[str, Place]) -> bytearray:
     kept = bytearray()
     for f in _fields(data, graph.body, graph.end):
-        large = f.number == _INITIALIZER and f.end - f.body > WORTH_BYTES
+        large = f.number == INITIALIZER and f.end - f.body > WORTH_BYTES
         tensor = _without_bytes(data, f, places) if large else None
-        kept += data[f.start : f.end] if tensor is None else tag(_INITIALIZER) + varint(len(tensor)) + tensor
+        kept += data[f.start : f.end] if tensor is None else tag(INITIALIZER) + varint(len(tensor)) + tensor
     return kept
 
 
@@ -119,7 +121,7 @@ def _without_bytes(data: mmap.mmap, tensor: _Field, places: dict[str, Place]) ->
     """A tensor's other fields; None where its bytes are not simply an array."""
     kept, dims, kind, name, raw = bytearray(), list[int](), 0, "", None
     for f in _fields(data, tensor.body, tensor.end):
-        if f.number == _RAW:
+        if f.number == RAW:
             raw = Place(f.body, f.end - f.body)
             continue
         kept += data[f.start : f.end]
@@ -139,9 +141,8 @@ def _bytes_each(kind: int) -> int:
     """Bytes of one number; 0 for types that are packed or that numpy does not have."""
     import onnx_ir as ir
 
-    plain = "FLOAT UINT8 INT8 UINT16 INT16 INT32 INT64 BOOL FLOAT16 DOUBLE UINT32 UINT64 BFLOAT16".split()
-    found = ir.DataType(kind) if kind in {ir.DataType[p].value for p in plain} else None
-    return 0 if found is None else int(found.numpy().itemsize)
+    known = kind in {t.value for t in ir.DataType} and ir.DataType(kind).name in _PLAIN
+    return int(ir.DataType(kind).numpy().itemsize) if known else 0
 
 
 def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[_Field]:

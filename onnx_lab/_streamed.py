@@ -11,13 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab._in_place import WORTH_BYTES, tag, varint
+from onnx_lab._in_place import GRAPH, INITIALIZER, RAW, WORTH_BYTES, tag, varint
 
 if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
-
-_GRAPH, _INITIALIZER, _RAW = 7, 5, 9
 
 
 def write_streamed(model: ir.Model, path: Path) -> None:
@@ -48,13 +46,13 @@ def write_streamed(model: ir.Model, path: Path) -> None:
     graph = proto.graph.SerializeToString()
     proto.ClearField("graph")
     bodies = [_whole(head, tensor) for head, (_, tensor) in zip(heads, weights, strict=True)]
-    length = len(graph) + sum(len(tag(_INITIALIZER) + varint(n)) + n for n in bodies)
+    length = len(graph) + sum(len(tag(INITIALIZER) + varint(n)) + n for n in bodies)
     with path.open("wb") as file:
-        file.write(proto.SerializeToString() + tag(_GRAPH) + varint(length) + graph)
+        file.write(proto.SerializeToString() + tag(GRAPH) + varint(length) + graph)
         for n, head, (_, tensor) in zip(bodies, heads, weights, strict=True):
-            file.write(tag(_INITIALIZER) + varint(n) + head)
+            file.write(tag(INITIALIZER) + varint(n) + head)
             if tensor is not None:
-                file.write(tag(_RAW) + varint(tensor.nbytes))
+                file.write(tag(RAW) + varint(tensor.nbytes))
                 file.write(_bytes(tensor))
 
 
@@ -92,7 +90,7 @@ def _head(proto: onnx.TensorProto, tensor: Any) -> bytes:
 
 
 def _whole(head: bytes, tensor: Any) -> int:
-    return len(head) if tensor is None else len(head) + len(tag(_RAW) + varint(tensor.nbytes)) + int(tensor.nbytes)
+    return len(head) if tensor is None else len(head) + len(tag(RAW) + varint(tensor.nbytes)) + int(tensor.nbytes)
 
 
 def _bytes(tensor: Any) -> Any:

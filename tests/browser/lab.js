@@ -23,7 +23,6 @@ window.lab = (() => {
 
   return {
     ready: () => Boolean(window.jupyterapp && panel()?.context.isReady && kernel()?.connectionStatus === 'connected'),
-    status: () => kernel()?.status ?? 'none',
     count: () => panel().content.widgets.length,
     start: index => {
       panel().content.activeCellIndex = index;

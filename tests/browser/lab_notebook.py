@@ -163,11 +163,6 @@ class Notebook:
         assert answer.status == "ok", answer.text
         return answer.text
 
-    def wait_idle(self, timeout_s: float = 60) -> Notebook:
-        """Wait until the kernel does nothing."""
-        self.page.wait_for_function("() => window.lab.status() === 'idle'", timeout=timeout_s * 1e3)
-        return self
-
     def interrupt(self) -> None:
         """As the square in the toolbar."""
         self._call("interrupt")

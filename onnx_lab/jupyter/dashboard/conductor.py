@@ -7,10 +7,11 @@ store at once. A variant that fails is marked with the reason, and the rest goes
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from onnx_lab.background._words import told as worded
 from onnx_lab.background.job import Job, start
 from onnx_lab.errors import BadInput, OnnxLabError, Stopped
 from onnx_lab.jupyter.dashboard import changes, facts
@@ -223,7 +224,7 @@ class Conductor:
         if event.get("kind") == "waiting":
             self._say(f"waiting for {event['for']}, which is measuring")
         if event.get("kind") == "round" and not job.done:
-            self._say(f"measuring, {event['done']:.0f} of {event['of']:.0f} s", event["done"] / event["of"])
+            self._say_round(event)
             self.store.learn(lambda s: facts.timed(s, event["rows"]))
 
     def _search(self) -> None:
@@ -245,7 +246,7 @@ class Conductor:
         if event.get("kind") == "making":
             self._say(f"making {event['name']}")
         elif event.get("kind") == "round" and not job.done:
-            self._say(f"measuring, {event['done']:.0f} of {event['of']:.0f} s", event["done"] / event["of"])
+            self._say_round(event)
 
     # -- small things -----------------------------------------------------------------------------------------------
 
@@ -270,6 +271,9 @@ class Conductor:
 
     def _learn(self, id: str, **found: Any) -> None:  # noqa: A002  (the field's name)
         self.store.learn(lambda s: changes.learn(s, id, **found))
+
+    def _say_round(self, event: Mapping[str, Any]) -> None:
+        self._say(f"measuring, {worded(event)}", event["done"] / event["of"])
 
     def _say(self, words: str, share: float | None = None) -> None:
         self.activity = Activity(words, share)

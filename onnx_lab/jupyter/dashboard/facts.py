@@ -40,11 +40,14 @@ def timed(state: State, rows: Sequence[Mapping[str, Any]], *, clear: bool = Fals
     for v in state.variants:
         r = found.get((v.name, v.target))
         if r is not None:
-            times: dict[str, Any] = {k: float(r[k]) for k in _TIMES}
-            variants.append(replace(v, **times, speed=str(r["verdict"]), provider=str(r["provider"])))
+            variants.append(replace(v, **_timing(r)))
         else:
             variants.append(replace(v, **_NOT_TIMED) if clear else v)
     return replace(state, variants=tuple(variants))
+
+
+def _timing(r: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{k: float(r[k]) for k in _TIMES}, "speed": str(r["verdict"]), "provider": str(r["provider"])}
 
 
 def from_ranking(state: State, ranking: Ranking, feeds: str, asked: str) -> State:
@@ -64,8 +67,7 @@ def from_ranking(state: State, ranking: Ranking, feeds: str, asked: str) -> Stat
         )
         new = replace(known, target=str(target), state="done", error="", asked=asked, **of_model(model), **worth)
         if time is not None:
-            values: dict[str, Any] = {k: getattr(time, k) for k in _TIMES}
-            new = replace(new, **values, speed=str(time.verdict), provider=time.provider)
+            new = replace(new, **_timing(vars(time)))
         left = tuple(v for v in state.variants if v.id != key)
         index = next((i for i, v in enumerate(state.variants) if v.id == key), len(left))
         state = replace(state, variants=(*left[:index], new, *left[index:]))
