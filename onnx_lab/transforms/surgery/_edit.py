@@ -9,6 +9,7 @@ from onnx_lab.errors import TransformError
 from onnx_lab.model import Model
 from onnx_lab.produce import Made, options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
+from onnx_lab.task import Feeds
 from onnx_lab.transforms._carry import fill_scopes
 from onnx_lab.transforms._counts import count_nodes, size_sentence
 from onnx_lab.transforms.surgery import _check
@@ -32,6 +33,7 @@ def edited(
     promise: Promise = "may differ",
     check: bool = True,
     cached: bool = True,
+    translate: Callable[[Feeds], Feeds] | None = None,
 ) -> Model:
     """The Model that `body` makes of a private copy of `m`.
 
@@ -54,6 +56,8 @@ def edited(
         Run original and result on random feeds. The ONNX checker and shape inference run always.
     cached : bool, default True
         False where `options` do not tell everything (a function of the caller's, another file).
+    translate : callable, optional
+        Feeds of the original -> what to feed the result in their place, where the edit changes what is fed.
 
     Raises
     ------
@@ -64,7 +68,7 @@ def edited(
     return produce(
         f"surgery.{edit}",
         options_json(**options),
-        lambda: _body(m, edit, body, promise, check),
+        lambda: _body(m, edit, body, promise, check, translate),
         tools=_TOOLS,
         name=name or f"{m.name}-{edit.replace('_', '-')}",
         parent=m,
@@ -72,7 +76,14 @@ def edited(
     )
 
 
-def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promise: Promise, check: bool) -> Made:
+def _body(
+    m: Model,
+    edit: str,
+    body: Callable[[ir.Model], Sequence[str]],
+    promise: Promise,
+    check: bool,
+    translate: Callable[[Feeds], Feeds] | None,
+) -> Made:
     model = m.to_ir()
     before = count_nodes(model)
     say = list(body(model))
@@ -81,7 +92,7 @@ def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promis
         say.append(size_sentence(before, after))
     in_order(model, edit)
     if check:
-        say.append(_check.beside(m, model, edit, must_agree=promise == "same"))
+        say.append(_check.beside(m, model, edit, must_agree=promise == "same", translate=translate))
     return Made(model, {"say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
 
 
