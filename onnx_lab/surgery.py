@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 EDITS: Mapping[str, str] = MappingProxyType(
     {
         "expose": "make a tensor inside the graph an output",
+        # nodes and patterns
+        "set_attribute": "set or add an attribute of nodes",
+        "delete_attribute": "delete an attribute of nodes",
+        "remove_node": "remove nodes; their input goes to their consumers",
+        "insert_node": "put a new node between a tensor and its consumers",
+        "make_node": "make a node from scratch, its result a new output",
+        "replace_op": "make nodes another operator with the same inputs",
     }
 )
 __all__ = ["EDITS", *EDITS]

@@ -12,7 +12,7 @@ from onnx_lab.runtime.offline import refuse_frozen
 from onnx_lab.task import Feeds
 from onnx_lab.transforms._carry import fill_scopes
 from onnx_lab.transforms._counts import count_nodes, size_sentence
-from onnx_lab.transforms.surgery import _check
+from onnx_lab.transforms.surgery import _check, _shapes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -91,6 +91,7 @@ def _body(
     if before != after:
         say.append(size_sentence(before, after))
     in_order(model, edit)
+    _shapes.must_fit(m, model, edit)
     if check:
         say.append(_check.beside(m, model, edit, must_agree=promise == "same", translate=translate))
     return Made(model, {"say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
@@ -104,13 +105,24 @@ def in_order(model: ir.Model, edit: str) -> None:
     TransformError
         When the graph has a cycle, or the checker refuses it.
     """
-    from onnx_ir.passes.common import NameFixPass, ShapeInferencePass
+    from onnx_ir.passes.common import NameFixPass
 
+    sort(model, edit)
+    NameFixPass()(model)
+    fill_scopes(model)
+    _shapes.inform(model)
+    _check.rules(model, edit)
+
+
+def sort(model: ir.Model, edit: str) -> None:
+    """Makers before readers, in place.
+
+    Raises
+    ------
+    TransformError
+        When the graph has a cycle.
+    """
     try:
         model.graph.sort()
     except ValueError as e:
         raise TransformError(f"surgery.{edit}: the graph would have a cycle ({e})", do="another place") from None
-    NameFixPass()(model)
-    fill_scopes(model)
-    ShapeInferencePass(strict_mode=False)(model)
-    _check.rules(model, edit)

@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from onnx_lab._quiet import quiet
 from onnx_lab.errors import TransformError
+from onnx_lab.model import Model
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+def inform(model: ir.Model) -> None:
+    """ONNX's shape inference, in place: what is unknown becomes known where it can, and nothing is refused.
+
+    Examples
+    --------
+    >>> import onnx_lab as lab
+    >>> model = lab.samples.tiny().to_ir()
+    >>> inform(model)
+    >>> str(model.graph[0].outputs[0].dtype)
+    'FLOAT'
+    """
+    from onnx_ir.passes.common import ShapeInferencePass
+
+    with quiet("onnx_ir"):
+        ShapeInferencePass(check_type=False, strict_mode=False)(model)
 
 
 def forget_behind(model: ir.Model, values: Iterable[ir.Value]) -> None:
@@ -56,12 +75,11 @@ def subgraphs(node: ir.Node) -> list[ir.Graph]:
 def settle_from(model: ir.Model, nodes: Iterable[ir.Node]) -> bool:
     """Infer anew what `nodes` make; where a shape is another, also what lies behind. Whether one changed."""
     import onnx_ir as ir
-    from onnx_ir.passes.common import ShapeInferencePass
 
     own = [(o, o.shape) for n in nodes for o in n.outputs]
     for value, _ in own:
         value.shape = None
-    ShapeInferencePass(strict_mode=False)(model)
+    inform(model)
     moved: list[ir.Value] = []
     for value, before in own:
         if value.shape is None:
@@ -85,7 +103,7 @@ def _agree(new: ir.Shape, old: ir.Shape) -> bool:
     return True
 
 
-def must_fit(before: ir.Model, after: ir.Model, edit: str) -> None:
+def must_fit(before: Model, after: ir.Model, edit: str) -> None:
     """Strict shape inference of the result, where the original passes it.
 
     Raises
@@ -94,7 +112,7 @@ def must_fit(before: ir.Model, after: ir.Model, edit: str) -> None:
         Naming the node whose inputs do not fit.
     """
     reason = _strictly(after)
-    if reason and not _strictly(before):
+    if reason and not _strictly(before.to_ir()):
         raise TransformError(f"surgery.{edit}: a node would get what it does not take: {reason}")
 
 
