@@ -29,6 +29,13 @@ EDITS: Mapping[str, str] = MappingProxyType(
         "insert_node": "put a new node between a tensor and its consumers",
         "make_node": "make a node from scratch, its result a new output",
         "replace_op": "make nodes another operator with the same inputs",
+        "prelu_slope": "reshape PRelu slopes to one per channel",
+        "prelu_to_relu": "write PRelu as Relu, Neg, Mul and Add",
+        "focus_to_conv": "write Focus slices as a convolution with stride 2",
+        "constant_if": "an If whose condition is known becomes its branch",
+        "set_weight": "replace the numbers of a weight",
+        "drop_dead": "drop what no output needs",
+        "inline_functions": "replace calls of the model's functions by their nodes",
     }
 )
 __all__ = ["EDITS", *EDITS]
