@@ -24,6 +24,8 @@ EDITS: Mapping[str, str] = MappingProxyType(
         "expose": "make a tensor inside the graph an output",
     }
 )
+#: Edits that take or give more than one Model, or go back: no step of a Recipe.
+NO_STEPS = frozenset({"merge", "split", "undo"})
 __all__ = ["EDITS", *EDITS]
 
 
