@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Edit -> what it does, in a few words; each lives in ``onnx_lab/transforms/surgery/<edit>.py``.
 EDITS: Mapping[str, str] = MappingProxyType(
     {
+        "dynamic": "make a fixed axis dynamic",
         "expose": "make a tensor inside the graph an output",
     }
 )
