@@ -32,6 +32,7 @@ def edited(
     promise: Promise = "may differ",
     check: bool = True,
     cached: bool = True,
+    notes: dict[str, Any] | None = None,
 ) -> Model:
     """The Model that `body` makes of a private copy of `m`.
 
@@ -54,6 +55,8 @@ def edited(
         Run original and result on random feeds. The ONNX checker and shape inference run always.
     cached : bool, default True
         False where `options` do not tell everything (a function of the caller's, another file).
+    notes : dict, optional
+        Filled by `body` with what its plain code needs beside the options (the module's ``FOUND``); JSON values.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def edited(
     return produce(
         f"surgery.{edit}",
         options_json(**options),
-        lambda: _body(m, edit, body, promise, check),
+        lambda: _body(m, edit, body, promise, check, {} if notes is None else notes),
         tools=_TOOLS,
         name=name or f"{m.name}-{edit.replace('_', '-')}",
         parent=m,
@@ -72,7 +75,7 @@ def edited(
     )
 
 
-def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promise: Promise, check: bool) -> Made:
+def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promise: Promise, check: bool, notes: dict[str, Any]) -> Made:
     model = m.to_ir()
     before = count_nodes(model)
     say = list(body(model))
@@ -82,7 +85,7 @@ def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promis
     in_order(model, edit)
     if check:
         say.append(_check.beside(m, model, edit, must_agree=promise == "same"))
-    return Made(model, {"say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
+    return Made(model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
 
 
 def in_order(model: ir.Model, edit: str) -> None:

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 #: A size in a vector of sizes: a number, or a tensor's axis.
 Size = int | tuple[str, int]
 #: "sizes": a vector of sizes. "row": one row of a constant whose rows are equal. "repeat": one row, as often as wanted.
-#: "count": rows that grow by `step` from each to the next.
-Kind = Literal["sizes", "row", "repeat", "count"]
+#: "tile": the rows of one sample, as often as there are samples. "count": rows that grow by `step` from one to the next.
+Kind = Literal["sizes", "row", "repeat", "tile", "count"]
 
 _WORDS = {
     "sizes": "sizes read from the input",
     "row": "constants whose rows are equal, cut to one row",
     "repeat": "tensors repeated for each sample",
+    "tile": "constants whose rows come again for each sample",
     "count": "constants that count samples, counted anew",
 }
 
@@ -37,11 +38,12 @@ class Mend:
         Which input.
     kind : str
     sizes : sequence of Size
-        For "sizes" the vector; for "repeat" the shape to repeat to (1 leaves an axis as it is); for "count" the length.
+        For "sizes" the vector; for "repeat" the shape to repeat to (1 leaves an axis as it is); for "tile" how often
+        along each axis; for "count" the length.
     axis : int
-        Of "row", "repeat" and "count".
+        Of all others.
     base, step : ndarray, optional
-        The row, and what is added from each to the next.
+        The row or rows, and what is added from each to the next.
     """
 
     node: ir.Node
@@ -57,6 +59,8 @@ class Mend:
         given: dict[str, Any] = {"node": self.node.name, "input": self.index, "kind": self.kind}
         given["sizes"] = [list(s) if isinstance(s, tuple) else s for s in self.sizes]
         given["axis"] = self.axis
+        if self.base is not None:
+            given["rows"] = self.base.shape[self.axis]
         if self.step is not None:
             given["step"] = self.step.tolist()
         return given
@@ -86,7 +90,8 @@ class Mender:
     def mend(self, m: Mend) -> None:
         """Give the node its new input."""
         value = m.node.inputs[m.index]
-        made = {"sizes": self._vector, "row": self._row, "repeat": self._repeat, "count": self._count}[m.kind](m, value)
+        makes = {"sizes": self._vector, "row": self._row, "repeat": self._repeat, "tile": self._tile, "count": self._count}
+        made = makes[m.kind](m, value)
         m.node.replace_input_with(m.index, made)
 
     def _vector(self, m: Mend, _: ir.Value | None) -> ir.Value:
@@ -99,6 +104,9 @@ class Mender:
     def _repeat(self, m: Mend, value: ir.Value | None) -> ir.Value:
         source = self._row(m, value) if m.base is not None else value
         return self._node(m.node, "Expand", [source, self._joined(m.node, m.sizes)])
+
+    def _tile(self, m: Mend, value: ir.Value | None) -> ir.Value:
+        return self._node(m.node, "Tile", [self._row(m, value), self._joined(m.node, m.sizes)])
 
     def _count(self, m: Mend, value: ir.Value | None) -> ir.Value:
         """``base + arange(size) * step``; the base is what the input was, where it is no constant."""

@@ -114,6 +114,8 @@ def _to_size(walk: Walk, node: ir.Node, way: Way, i: int, axis: int, free: Dim, 
     if size > 1 and array is None:
         kept = "a constant too large to look into" if walk.is_constant(value) else "computed without the free axis"
         raise Refused(f"{value.name} is made for {size}, and is {kept}")
+    if array is not None and len(free) > 1 and (tiled := _tiled(node, way, i, axis, free, array)) is not None:
+        return tiled
     step = _step(array, axis) if array is not None and size > 1 else None
     if size > 1 and array is not None and step is None:
         raise Refused(f"{value.name} holds other values for each of {size}")
@@ -130,6 +132,20 @@ def _to_size(walk: Walk, node: ir.Node, way: Way, i: int, axis: int, free: Dim, 
     else:
         mend = Mend(node, i, "row", (), axis, row)
         free = ()
+    return _with(way, i, tuple(free if a == axis else d for a, d in enumerate(dims)), mend)
+
+
+def _tiled(node: ir.Node, way: Way, i: int, axis: int, free: Dim, array: Array) -> Way | None:
+    """A constant for an axis of samples and something inside them: the same for each sample, other inside."""
+    factor, inner = free[0], joined(free[1:])
+    if not isinstance(factor, Free) or is_free(inner):
+        return None
+    rows = np.moveaxis(array, axis, 0).reshape(factor.old, old_size(inner), -1)
+    if (rows != rows[:1]).any() or not (rows != rows[:, :1]).any():
+        return None
+    dims = way.dims[i] or ()
+    base = array.take(range(old_size(inner)), axis)
+    mend = Mend(node, i, "tile", [factor.home if a == axis else 1 for a in range(len(dims))], axis, base)
     return _with(way, i, tuple(free if a == axis else d for a, d in enumerate(dims)), mend)
 
 

@@ -9,6 +9,7 @@ from onnx_lab.model import Model
 from onnx_lab.transforms._fixed import forget_shapes
 from onnx_lab.transforms._options import names
 from onnx_lab.transforms.surgery import _samples
+from onnx_lab.transforms.surgery._dynamic_code import dynamic_code
 from onnx_lab.transforms.surgery._edit import edited
 from onnx_lab.transforms.surgery._free_axes import dynamic_already, free_axes
 from onnx_lab.transforms.surgery._free_dims import Dims, Free
@@ -17,6 +18,9 @@ from onnx_lab.transforms.surgery._free_walk import Walk
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+#: What the code needs of what the step found out.
+FOUND = ("axes", "mends")
 
 
 def dynamic(m: Model, axis: str | Iterable[str] = "batch", *, name: str | None = None, check: bool = True) -> Model:
@@ -59,18 +63,27 @@ def dynamic(m: Model, axis: str | Iterable[str] = "batch", *, name: str | None =
     """
     words = names("axis", axis)
     free = free_axes(m, words)
+    notes: dict[str, Any] = {}
     return edited(
-        m, "dynamic", lambda g: _dynamic(m, g, free, check), options={"axis": list(words)}, name=name, check=False
-    )
+        m, "dynamic", lambda g: _dynamic(m, g, free, check, notes), options={"axis": list(words)}, name=name,
+        check=False, notes=notes,
+    )  # fmt: skip
 
 
-def _dynamic(m: Model, model: ir.Model, free: Mapping[tuple[str, int], Free], check: bool) -> list[str]:
+def _dynamic(m: Model, model: ir.Model, free: Mapping[tuple[str, int], Free], check: bool, notes: dict[str, Any]
+) -> list[str]:
     mends, shapes = free_sizes(m, model, free)
+    notes |= found(free, mends)
     say = [f"dynamic: {', '.join(_told(f) for f in dict.fromkeys(free.values()))}", sentence(mends)]
     say += _constant_outputs(model, shapes, free)
     if check:
         say += _proven(m, model, free)
     return say
+
+
+def found(free: Mapping[tuple[str, int], Free], mends: Sequence[Mend]) -> dict[str, Any]:
+    """What the plain code needs of what was found out, as JSON."""
+    return {"axes": [[name, a, f.name] for (name, a), f in free.items()], "mends": [m.told() for m in mends]}
 
 
 def free_sizes(
@@ -84,12 +97,14 @@ def free_sizes(
         With the node that forbids it.
     """
     import onnx_ir as ir
+    from onnx_ir.passes.common import NameFixPass
 
     from onnx_lab.transforms._shapes import infer_symbolic_shapes
 
     if any(n.domain not in ("", "ai.onnx") for n in model.graph):
         infer_symbolic_shapes(model)  # ONNX knows nothing of what other operators make
     model.graph.sort()
+    NameFixPass()(model)
     walk = Walk(model, {**dynamic_already(m, free), **free})
     mends = walk.go()
     mender = Mender(model)
@@ -99,18 +114,24 @@ def free_sizes(
         if value.shape is not None:
             dims = [free[k].name if (k := (value.name or "", a)) in free else d for a, d in enumerate(value.shape)]
             value.shape = ir.Shape(dims)
-    forget_shapes(model)
     shapes = {v.name or "": walk.dims(v) for v in model.graph.outputs}
-    for value in model.graph.outputs:
-        value.shape = _output_shape(value, shapes[value.name or ""])
+    said = [_output_shape(v, shapes[v.name or ""], free) for v in model.graph.outputs]
+    forget_shapes(model)
+    for value, shape in zip(model.graph.outputs, said, strict=True):
+        value.shape = shape
     return mends, shapes
 
 
-def _output_shape(value: ir.Value, dims: Dims | None) -> ir.Shape | None:
+def _output_shape(value: ir.Value, dims: Dims | None, free: Mapping[tuple[str, int], Free]) -> ir.Shape | None:
+    """What its axes are made of, as a file says it; where that is not known, what was said before without old sizes."""
     import onnx_ir as ir
 
     if dims is None:
-        return None
+        first = next(iter(free.values()))
+        samples = first.name if first.samples else None
+        return None if value.shape is None else ir.Shape(
+            [(samples if axis == 0 else None) if isinstance(d, int) and d == first.old else d for axis, d in enumerate(value.shape)]
+        )
     known: list[int | str | None] = []
     for dim in dims:
         if all(isinstance(f, int) for f in dim):
@@ -139,6 +160,17 @@ def _told(free: Free) -> str:
     return f"{free.name} (was {free.old})"
 
 
-def plain_code(*, axis: str | Sequence[str] = "batch") -> str:
-    """TODO."""
-    return ""
+def plain_code(
+    *,
+    axis: str | Sequence[str] = "batch",
+    axes: Sequence[Sequence[Any]] = (),
+    mends: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """The plain code of a dynamic step: what it found out in the graph is written out.
+
+    Examples
+    --------
+    >>> print(plain_code(axes=[["x", 0, "batch"]]).splitlines()[-1])
+    ir.save(model, "model-dynamic.onnx")
+    """
+    return dynamic_code(axes, mends, 'ir.save(model, "model-dynamic.onnx")')
