@@ -28,6 +28,13 @@ EDITS: Mapping[str, str] = MappingProxyType(
         "dynamic": "make a fixed axis dynamic, proven at sizes the file never had",
         "static": "fix dynamic axes at sizes, by name or place",
         "expose": "make a tensor inside the graph an output",
+        # nodes and patterns
+        "set_attribute": "set or add an attribute of nodes",
+        "delete_attribute": "delete an attribute of nodes",
+        "remove_node": "remove nodes; their input goes to their consumers",
+        "insert_node": "put a new node between a tensor and its consumers",
+        "make_node": "make a node from scratch, its result a new output",
+        "replace_op": "make nodes another operator with the same inputs",
     }
 )
 #: Edits that take or give more than one Model, or go back: no step of a Recipe.

@@ -9,9 +9,10 @@ from onnx_lab.errors import TransformError
 from onnx_lab.model import Model
 from onnx_lab.produce import Made, options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
+from onnx_lab.task import Feeds
 from onnx_lab.transforms._carry import fill_scopes
 from onnx_lab.transforms._counts import count_nodes, size_sentence
-from onnx_lab.transforms.surgery import _check
+from onnx_lab.transforms.surgery import _check, _shapes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -33,6 +34,7 @@ def edited(
     check: bool = True,
     cached: bool = True,
     notes: dict[str, Any] | None = None,
+    translate: Callable[[Feeds], Feeds] | None = None,
 ) -> Model:
     """The Model that `body` makes of a private copy of `m`.
 
@@ -57,6 +59,8 @@ def edited(
         False where `options` do not tell everything (a function of the caller's, another file).
     notes : dict, optional
         Filled by `body` with what its plain code needs beside the options (the module's ``FOUND``); JSON values.
+    translate : callable, optional
+        Feeds of the original -> what to feed the result in their place, where the edit changes what is fed.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def edited(
     return produce(
         f"surgery.{edit}",
         options_json(**options),
-        lambda: _body(m, edit, body, promise, check, {} if notes is None else notes),
+        lambda: _body(m, edit, body, promise, check, translate, {} if notes is None else notes),
         tools=_TOOLS,
         name=name or f"{m.name}-{edit.replace('_', '-')}",
         parent=m,
@@ -75,7 +79,15 @@ def edited(
     )
 
 
-def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promise: Promise, check: bool, notes: dict[str, Any]) -> Made:
+def _body(
+    m: Model,
+    edit: str,
+    body: Callable[[ir.Model], Sequence[str]],
+    promise: Promise,
+    check: bool,
+    translate: Callable[[Feeds], Feeds] | None,
+    notes: dict[str, Any],
+) -> Made:
     model = m.to_ir()
     before = count_nodes(model)
     say = list(body(model))
@@ -83,8 +95,9 @@ def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promis
     if before != after:
         say.append(size_sentence(before, after))
     in_order(model, edit)
+    _shapes.must_fit(m, model, edit)
     if check:
-        say.append(_check.beside(m, model, edit, must_agree=promise == "same"))
+        say.append(_check.beside(m, model, edit, must_agree=promise == "same", translate=translate))
     return Made(model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
 
 
@@ -96,13 +109,24 @@ def in_order(model: ir.Model, edit: str) -> None:
     TransformError
         When the graph has a cycle, or the checker refuses it.
     """
-    from onnx_ir.passes.common import NameFixPass, ShapeInferencePass
+    from onnx_ir.passes.common import NameFixPass
 
+    sort(model, edit)
+    NameFixPass()(model)
+    fill_scopes(model)
+    _shapes.inform(model)
+    _check.rules(model, edit)
+
+
+def sort(model: ir.Model, edit: str) -> None:
+    """Makers before readers, in place.
+
+    Raises
+    ------
+    TransformError
+        When the graph has a cycle.
+    """
     try:
         model.graph.sort()
     except ValueError as e:
         raise TransformError(f"surgery.{edit}: the graph would have a cycle ({e})", do="another place") from None
-    NameFixPass()(model)
-    fill_scopes(model)
-    ShapeInferencePass(strict_mode=False)(model)
-    _check.rules(model, edit)
