@@ -16,11 +16,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnx_lab.transforms.surgery.dynamic import dynamic as dynamic
     from onnx_lab.transforms.surgery.expose import expose as expose
+    from onnx_lab.transforms.surgery.set_batch import set_batch as set_batch
+    from onnx_lab.transforms.surgery.static import static as static
 
 #: Edit -> what it does, in a few words; each lives in ``onnx_lab/transforms/surgery/<edit>.py``.
 EDITS: Mapping[str, str] = MappingProxyType(
     {
+        "set_batch": "fix the batch at a size, from a dynamic one or from another",
+        "dynamic": "make a fixed axis dynamic, proven at sizes the file never had",
+        "static": "fix dynamic axes at sizes, by name or place",
         "expose": "make a tensor inside the graph an output",
         # nodes and patterns
         "set_attribute": "set or add an attribute of nodes",
@@ -38,6 +44,8 @@ EDITS: Mapping[str, str] = MappingProxyType(
         "inline_functions": "replace calls of the model's functions by their nodes",
     }
 )
+#: Edits that take or give more than one Model, or go back: no step of a Recipe.
+NO_STEPS = frozenset({"merge", "split", "undo"})
 __all__ = ["EDITS", *EDITS]
 
 

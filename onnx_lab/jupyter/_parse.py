@@ -160,7 +160,8 @@ def options(signature: Signature) -> list[str]:
 
 
 def usage(magic: str, signature: Signature) -> str:
-    """``%onnx_compare a b data [options]``."""
+    """``%onnx_compare a b data [options]``; of an edit ``%onnx_edit m expose tensor [options]``."""
     words = [f"{p.name}..." if p.takes.many else p.name for p in signature.positional if p.required]
     maybe = [f"[{p.name}]" for p in signature.positional if not p.required]
-    return " ".join([magic, *words, *maybe, "[options]"])
+    magic, _, edit = magic.partition(" ")
+    return " ".join([magic, *words[:1], *[edit] * bool(edit), *words[1:], *maybe, "[options]"])

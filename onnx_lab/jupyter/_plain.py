@@ -33,6 +33,8 @@ def plain_code(verb: str, call: Call) -> Code:
     given = {k: v for k, v in call.arguments.items() if v is not None}
     if verb == "export" and not _is_torchs(given["obj"]):
         text = _of_the_export(given)
+    elif verb.startswith("surgery."):
+        text = _of_the_edit(verb, given)
     else:
         text = _own(_WRITES_ITS_OWN[verb], verb, given) if verb in _WRITES_ITS_OWN else _measuring()[verb](given)
     return Code("\n".join([*_which_file(call), text]))
@@ -54,6 +56,17 @@ def _of_the_export(given: Mapping[str, Any]) -> str:
     step = m.lineage[0]
     text: str = importlib.import_module(_WRITES_ITS_OWN["export"]).plain_code(**{**step.options, **step.notes})
     return text
+
+
+def _of_the_edit(verb: str, given: Mapping[str, Any]) -> str:
+    """An edit whose code needs what it finds out in the graph is run first, or was and is kept."""
+    module = importlib.import_module(f"onnx_lab.transforms.{verb}")
+    if not hasattr(module, "FOUND"):
+        return _own(module.__name__, verb, given)
+    from onnx_lab.transforms.code import code_for
+
+    made: Model = getattr(module, verb.rpartition(".")[2])(**given)
+    return code_for(made.lineage[-1])
 
 
 def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:

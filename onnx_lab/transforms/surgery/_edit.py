@@ -33,6 +33,7 @@ def edited(
     promise: Promise = "may differ",
     check: bool = True,
     cached: bool = True,
+    notes: dict[str, Any] | None = None,
     translate: Callable[[Feeds], Feeds] | None = None,
 ) -> Model:
     """The Model that `body` makes of a private copy of `m`.
@@ -56,6 +57,8 @@ def edited(
         Run original and result on random feeds. The ONNX checker and shape inference run always.
     cached : bool, default True
         False where `options` do not tell everything (a function of the caller's, another file).
+    notes : dict, optional
+        Filled by `body` with what its plain code needs beside the options (the module's ``FOUND``); JSON values.
     translate : callable, optional
         Feeds of the original -> what to feed the result in their place, where the edit changes what is fed.
 
@@ -68,7 +71,7 @@ def edited(
     return produce(
         f"surgery.{edit}",
         options_json(**options),
-        lambda: _body(m, edit, body, promise, check, translate),
+        lambda: _body(m, edit, body, promise, check, translate, {} if notes is None else notes),
         tools=_TOOLS,
         name=name or f"{m.name}-{edit.replace('_', '-')}",
         parent=m,
@@ -83,6 +86,7 @@ def _body(
     promise: Promise,
     check: bool,
     translate: Callable[[Feeds], Feeds] | None,
+    notes: dict[str, Any],
 ) -> Made:
     model = m.to_ir()
     before = count_nodes(model)
@@ -94,7 +98,7 @@ def _body(
     _shapes.must_fit(m, model, edit)
     if check:
         say.append(_check.beside(m, model, edit, must_agree=promise == "same", translate=translate))
-    return Made(model, {"say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
+    return Made(model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
 
 
 def in_order(model: ir.Model, edit: str) -> None:
