@@ -6,15 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
-from onnx_lab.errors import OnnxLabError, TransformError
+from onnx_lab.errors import TransformError
 from onnx_lab.model import Model, TensorSpec
 from onnx_lab.produce import write_ir
 from onnx_lab.task import Feeds
 from onnx_lab.transforms import _proof
+from onnx_lab.transforms.surgery._answers import remembered, tried
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import onnx_ir as ir
 
 _BATCH, _SEQ = 2, 16
@@ -66,8 +65,8 @@ def beside(
         write_ir(after, folder / "after.onnx")
         made = workspace.open_model(folder / "after.onnx")
         feeds = _proof.trials(m if translate else made, {}, batch=_BATCH, seq=_SEQ)
-        expected, reason = _tried(m, feeds) if translate or _takes(m.inputs, made.inputs) else (None, "")
-        given, failure = _tried(made, [translate(f) for f in feeds] if translate else feeds)
+        expected, reason = remembered(m, feeds) if translate or _takes(m.inputs, made.inputs) else (None, "")
+        given, failure = tried(made, [translate(f) for f in feeds] if translate else feeds)
         if given is None:
             return _does_not_run(m, edit, failure, original_runs=expected is not None, alone=not reason)
         if expected is None:
@@ -95,13 +94,6 @@ def _distance(m: Model, edit: str, expected: list[dict[str, Any]], given: list[d
     if must:
         raise TransformError(f"surgery.{edit}: output {where!r} would differ {told} {m.name}'s")
     return f"output {where} differs {told} {m.name}'s on random feeds"
-
-
-def _tried(m: Model, feeds: list[dict[str, npt.NDArray[np.generic]]]) -> tuple[list[dict[str, Any]] | None, str]:
-    try:
-        return _proof.answers(m, feeds), ""
-    except OnnxLabError as e:
-        return None, e.came.splitlines()[0]
 
 
 def _takes(own: tuple[TensorSpec, ...], feeds_of: tuple[TensorSpec, ...]) -> bool:
