@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onnx_lab.transforms.surgery._free_dims import Dims, Free, is_free, joined, new_size, old_size, placements
+from onnx_lab.transforms.surgery._free_dims import Dim, Dims, Free, is_free, joined, new_size, old_size, placements
 from onnx_lab.transforms.surgery._free_fit import name_of, of_samples, shown, to_size
 from onnx_lab.transforms.surgery._free_mends import Mend, Size
 from onnx_lab.transforms.surgery._free_picks import gather, gather_elements, gather_nd
