@@ -1,4 +1,4 @@
-"""docs/surgery.md: every block of Python runs, every edit of a chapter stands in its table, every magic line is read."""
+"""docs/surgery.md: blocks of Python run, each edit of a chapter stands in its table, each magic line is read."""
 
 from __future__ import annotations
 

@@ -29,8 +29,6 @@ CHOSEN = {
     "CLIPTextModel": "dynamo",
     "CLIPVisionModel": "torchscript",
     "SwinForImageClassification": "dynamo",
-    "ViT-Tiny": "dynamo",
-    "ResNet-50": "torchscript",
     "DenseNet": "torchscript",
     "MLPClassifier": "dynamo",
 }
