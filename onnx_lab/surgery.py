@@ -27,6 +27,11 @@ EDITS: Mapping[str, str] = MappingProxyType(
         "set_batch": "fix the batch at a size, from a dynamic one or from another",
         "dynamic": "make a fixed axis dynamic, proven at sizes the file never had",
         "static": "fix dynamic axes at sizes, by name or place",
+        "extract": "take the part between named tensors",
+        "rename": "rename inputs, outputs, inner tensors and nodes",
+        "input_dtype": "feed an input another type, with a Cast behind it",
+        "reorder": "put inputs and outputs in another order",
+        "remove_output": "remove outputs and what only they needed",
         "expose": "make a tensor inside the graph an output",
         # nodes and patterns
         "set_attribute": "set or add an attribute of nodes",

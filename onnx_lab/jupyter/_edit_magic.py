@@ -1,4 +1,4 @@
-"""``%onnx_edit m set_batch 4``: the edits of `onnx_lab.surgery` behind one magic, each with its own words and manual."""
+"""``%onnx_edit m set_batch 4``: the edits of `onnx_lab.surgery` behind one magic, each with its own words."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def function(verb: str) -> Callable[..., Model]:
     if verb not in VERBS and not _is_edit(verb):
         known = [*VERBS, *(f"surgery.{e}" for e in EDITS if _is_edit(f"surgery.{e}"))]
         raise BadInput(f"step {verb!r}", accepted=", ".join(known), do=did_you_mean(verb, known))
-    module = VERBS[verb] if verb in VERBS else f"onnx_lab.transforms.{verb}"
+    module = VERBS.get(verb, f"onnx_lab.transforms.{verb}")
     found: Callable[..., Model] = getattr(importlib.import_module(module), verb.rpartition(".")[2])
     return found
 

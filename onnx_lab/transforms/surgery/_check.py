@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
@@ -48,12 +49,30 @@ def rules(model: ir.Model, edit: str) -> None:
             value.shape = None
 
 
-def beside(
-    m: Model, after: ir.Model, edit: str, *, must_agree: bool, translate: Callable[[Feeds], Feeds] | None = None
-) -> str:
-    """Run both on random feeds; what came of it, in a sentence.
+@dataclass(frozen=True)
+class Beside:
+    """How an original and its result are held against each other.
 
-    `translate` turns feeds of the original into those that the result takes in their place.
+    Attributes
+    ----------
+    must_agree : bool
+        Another answer is an error.
+    translate : callable, optional
+        Feeds of the original -> what to feed the result in their place.
+    back : callable, optional
+        Feeds of the result -> what to feed the original, where the result takes less.
+    called : mapping of str to str, optional
+        Output of the original -> what the result calls it.
+    """
+
+    must_agree: bool
+    translate: Callable[[Feeds], Feeds] | None = None
+    back: Callable[[Feeds], Feeds] | None = None
+    called: Mapping[str, str] | None = None
+
+
+def beside(m: Model, after: ir.Model, edit: str, how: Beside) -> str:
+    """Run both on random feeds; what came of it, in a sentence.
 
     Where the two take different inputs, or the original does not run at all, the result is run alone.
 
@@ -65,14 +84,26 @@ def beside(
     with workspace.scratch() as folder:
         write_ir(after, folder / "after.onnx")
         made = workspace.open_model(folder / "after.onnx")
-        feeds = _proof.trials(m if translate else made, {}, batch=_BATCH, seq=_SEQ)
-        expected, reason = _tried(m, feeds) if translate or _takes(m.inputs, made.inputs) else (None, "")
-        given, failure = _tried(made, [translate(f) for f in feeds] if translate else feeds)
+        ours, its = _feeds(m, made, how)
+        expected, reason = _tried(m, ours) if ours is not None else (None, "")
+        given, failure = _tried(made, its)
         if given is None:
             return _does_not_run(m, edit, failure, original_runs=expected is not None, alone=not reason)
         if expected is None:
             return f"{m.name} did not run on random feeds ({reason}); this one does" if reason else "it runs"
-    return _distance(m, edit, expected, given, must_agree)
+    called = how.called or {}
+    renamed = [{called.get(k, k): v for k, v in answer.items()} for answer in expected]
+    return _distance(m, edit, renamed, given, how.must_agree)
+
+
+def _feeds(m: Model, made: Model, how: Beside) -> tuple[list[Feeds] | None, list[Feeds]]:
+    """For the original (None where it cannot be fed the same) and for the result."""
+    feeds = _proof.trials(m if how.translate else made, {}, batch=_BATCH, seq=_SEQ)
+    if how.translate:
+        return feeds, [how.translate(f) for f in feeds]
+    if how.back:
+        return [how.back(f) for f in feeds], feeds
+    return feeds if _takes(m.inputs, made.inputs) else None, feeds
 
 
 def _does_not_run(m: Model, edit: str, failure: str, *, original_runs: bool, alone: bool) -> str:

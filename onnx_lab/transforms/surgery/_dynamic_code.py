@@ -16,7 +16,8 @@ def dynamic_code(axes: Sequence[Sequence[Any]], mends: Sequence[Mapping[str, Any
     ir.save(model, 'out.onnx')
     """
     rows = [
-        (m["node"], m["input"], m["kind"], _sizes(m["sizes"]), m["axis"], m.get("rows", 0), m.get("step")) for m in mends
+        (m["node"], m["input"], m["kind"], _sizes(m["sizes"]), m["axis"], m.get("rows", 0), m.get("step"))
+        for m in mends
     ]
     listed = "\n".join(f"    {row!r}," for row in rows)
     named = {(name, axis): word for name, axis, word in axes}
@@ -27,7 +28,7 @@ def _sizes(sizes: Sequence[Any]) -> list[Any]:
     return [tuple(s) if isinstance(s, (list, tuple)) else s for s in sizes]
 
 
-_CODE = '''import numpy as np
+_CODE = """import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import NameFixPass, ShapeInferencePass
 
@@ -87,4 +88,4 @@ for node in graph:
         value.shape = None
 NameFixPass()(model)
 ShapeInferencePass()(model)
-$last'''
+$last"""

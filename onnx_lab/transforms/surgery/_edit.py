@@ -35,6 +35,8 @@ def edited(
     cached: bool = True,
     notes: dict[str, Any] | None = None,
     translate: Callable[[Feeds], Feeds] | None = None,
+    back: Callable[[Feeds], Feeds] | None = None,
+    called: Mapping[str, str] | None = None,
 ) -> Model:
     """The Model that `body` makes of a private copy of `m`.
 
@@ -61,6 +63,10 @@ def edited(
         Filled by `body` with what its plain code needs beside the options (the module's ``FOUND``); JSON values.
     translate : callable, optional
         Feeds of the original -> what to feed the result in their place, where the edit changes what is fed.
+    back : callable, optional
+        Feeds of the result -> what to feed the original, where the result takes less.
+    called : mapping of str to str, optional
+        Output of the original -> what the result calls it, where the edit changes that.
 
     Raises
     ------
@@ -68,10 +74,11 @@ def edited(
         When the result breaks a rule of ONNX, does not run where the original does, or breaks its promise.
     """
     refuse_frozen(m, f"surgery.{edit}")
+    how = _check.Beside(promise == "same", translate, back, called)
     return produce(
         f"surgery.{edit}",
         options_json(**options),
-        lambda: _body(m, edit, body, promise, check, translate, {} if notes is None else notes),
+        lambda: _body(m, edit, body, how if check else None, {} if notes is None else notes),
         tools=_TOOLS,
         name=name or f"{m.name}-{edit.replace('_', '-')}",
         parent=m,
@@ -83,9 +90,7 @@ def _body(
     m: Model,
     edit: str,
     body: Callable[[ir.Model], Sequence[str]],
-    promise: Promise,
-    check: bool,
-    translate: Callable[[Feeds], Feeds] | None,
+    how: _check.Beside | None,
     notes: dict[str, Any],
 ) -> Made:
     model = m.to_ir()
@@ -96,8 +101,8 @@ def _body(
         say.append(size_sentence(before, after))
     in_order(model, edit)
     _shapes.must_fit(m, model, edit)
-    if check:
-        say.append(_check.beside(m, model, edit, must_agree=promise == "same", translate=translate))
+    if how is not None:
+        say.append(_check.beside(m, model, edit, how))
     return Made(model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
 
 

@@ -74,17 +74,16 @@ def _axes_of(m: Model, word: str) -> dict[tuple[str, int], str]:
         return _exact(m, exact[1], int(exact[2]), exact[3])
     if word not in _WORDS:
         raise BadInput(f"axis {word!r}", accepted=_ACCEPTED, do=did_you_mean(word, _WORDS))
+    shapes = {s.name: s.shape for s in m.inputs}
     if word == "batch":
-        places = [(s.name, 0) for s in m.inputs if s.shape and axis_kind(s, 0) == "batch"]
         counted = Counter(size for s in m.inputs if s.shape and isinstance(size := s.shape[0], int))
         common = counted.most_common(1)[0][0] if counted else None
-        shapes = {s.name: s.shape for s in m.inputs}
-        places = [(n, a) for n, a in places if shapes[n][a] == common]
+        batches = [s for s in m.inputs if s.shape and axis_kind(s, 0) == "batch"]
+        places = [(s.name, 0) for s in batches if s.shape[0] == common or not isinstance(s.shape[0], int)]
     elif word == "sequence":
         places = [(s.name, 1) for s in m.inputs if len(s.shape) in (2, 3) and axis_kind(s, 1) == "sequence"]
     else:
         places = [(s.name, _side(s, word)) for s in m.inputs if len(s.shape) == 4]
-    shapes = {s.name: s.shape for s in m.inputs}
     fixed = {(n, a): word for n, a in places if isinstance(shapes[n][a], int)}
     if not fixed:
         raise BadInput(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: A size in a vector of sizes: a number, or a tensor's axis.
 Size = int | tuple[str, int]
 #: "sizes": a vector of sizes. "row": one row of a constant whose rows are equal. "repeat": one row, as often as wanted.
-#: "tile": the rows of one sample, as often as there are samples. "count": rows that grow by `step` from one to the next.
+#: "tile": the rows of one sample, as often as there are samples. "count": rows that grow by `step` each.
 Kind = Literal["sizes", "row", "repeat", "tile", "count"]
 
 _WORDS = {
@@ -70,7 +70,9 @@ def sentence(mends: Sequence[Mend]) -> str:
     """What was changed, counted."""
     if not mends:
         return "no node had to change"
-    targets = Counter(m.node.op_type for m in mends if m.kind == "sizes" and not any(isinstance(s, tuple) for s in m.sizes))
+    targets = Counter(
+        m.node.op_type for m in mends if m.kind == "sizes" and not any(isinstance(s, tuple) for s in m.sizes)
+    )
     rest = Counter(_WORDS[m.kind] for m in mends if m.kind != "sizes" or any(isinstance(s, tuple) for s in m.sizes))
     parts = [f"{n} {op} {'constant' if n == 1 else 'constants'}" for op, n in targets.items()]
     return "rewritten: " + ", ".join([*parts, *(f"{n} {what}" for what, n in rest.items())])
@@ -90,7 +92,13 @@ class Mender:
     def mend(self, m: Mend) -> None:
         """Give the node its new input."""
         value = m.node.inputs[m.index]
-        makes = {"sizes": self._vector, "row": self._row, "repeat": self._repeat, "tile": self._tile, "count": self._count}
+        makes = {
+            "sizes": self._vector,
+            "row": self._row,
+            "repeat": self._repeat,
+            "tile": self._tile,
+            "count": self._count,
+        }
         made = makes[m.kind](m, value)
         m.node.replace_input_with(m.index, made)
 
@@ -98,7 +106,8 @@ class Mender:
         return self._joined(m.node, m.sizes)
 
     def _row(self, m: Mend, value: ir.Value | None) -> ir.Value:
-        assert m.base is not None and value is not None
+        assert m.base is not None
+        assert value is not None
         return self._constant(f"{value.name}.row", m.base)
 
     def _repeat(self, m: Mend, value: ir.Value | None) -> ir.Value:
@@ -110,7 +119,8 @@ class Mender:
 
     def _count(self, m: Mend, value: ir.Value | None) -> ir.Value:
         """``base + arange(size) * step``; the base is what the input was, where it is no constant."""
-        assert m.step is not None and value is not None
+        assert m.step is not None
+        assert value is not None
         base = self._row(m, value) if m.base is not None else value
         length = self._node(m.node, "Squeeze", [self._size(m.node, m.sizes[0])])
         one = [self._constant("surgery.i", np.array(i, np.int64)) for i in (0, 1)]
@@ -151,7 +161,9 @@ class Mender:
                 found = self._node(anchor, "Shape", [source], {"start": axis, "end": axis + 1})
             else:
                 shape = self._node(anchor, "Shape", [source])
-                found = self._node(anchor, "Gather", [shape, self._constant("surgery.axis", np.array([axis], np.int64))])
+                found = self._node(
+                    anchor, "Gather", [shape, self._constant("surgery.axis", np.array([axis], np.int64))]
+                )
             self._sizes[size] = found
         return self._sizes[size]
 
@@ -167,7 +179,9 @@ class Mender:
             self._constants[key] = value
         return self._constants[key]
 
-    def _node(self, before: ir.Node, op: str, inputs: Sequence[Any], attributes: dict[str, Any] | None = None) -> ir.Value:
+    def _node(
+        self, before: ir.Node, op: str, inputs: Sequence[Any], attributes: dict[str, Any] | None = None
+    ) -> ir.Value:
         """A new node in front of another; the whole is sorted afterwards."""
         import onnx_ir as ir
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onnx_lab.transforms.surgery._free_dims import Dim, Dims, Free, is_free, joined, new_size, old_size, placements
+from onnx_lab.transforms.surgery._free_fit import name_of, of_samples, shown, to_size
 from onnx_lab.transforms.surgery._free_mends import Mend, Size
-from onnx_lab.transforms.surgery._infer import Array, Refused
+from onnx_lab.transforms.surgery._free_picks import gather, gather_elements, gather_nd
+from onnx_lab.transforms.surgery._infer import Refused
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,6 +24,12 @@ _BROADCAST = frozenset(
     "Add And BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or "
     "PRelu Pow Sub Sum Where Xor MatMul".split()
 )
+#: Samples are the first axis, or the operator mixes them.
+_BEHIND_FIRST = frozenset(
+    "AveragePool BatchNormalization Conv ConvInteger ConvTranspose GlobalAveragePool GlobalLpPool GlobalMaxPool "
+    "GroupNormalization InstanceNormalization LRN LpPool MaxPool QLinearConv".split()
+)
+_NORMS = frozenset(("LayerNormalization", "RMSNormalization"))
 _ALONG_AXIS = frozenset("ArgMax ArgMin CumSum Hardmax LogSoftmax Softmax TopK Split".split())
 
 
@@ -37,6 +45,8 @@ def ways(walk: Walk, node: ir.Node, plain: Way) -> Iterable[Way]:
         return [plain]
     if node.op_type in _BROADCAST:
         return [_broadcast(walk, node, plain)]
+    if node.op_type in _BEHIND_FIRST or node.op_type in _NORMS:
+        return [_behind(node, plain)]
     if node.op_type in _ALONG_AXIS or node.op_type.startswith("Reduce"):
         return [_along(walk, node, plain)]
     rule = _RULES.get(node.op_type)
@@ -56,7 +66,7 @@ def _reshape(walk: Walk, node: ir.Node, plain: Way) -> Iterator[Way]:
         given = None
     found = placements(source, target[1], written.tolist())
     if not found:
-        raise Refused(f"{_shown(source)} is taken apart to {list(target[1])}, which splits the free axis")
+        raise Refused(f"{shown(source)} is taken apart to {list(target[1])}, which splits the free axis")
     fits = [w for w in found if given is not None and tuple(map(new_size, w)) == given[1]]
     kept = [replace(plain, out=w) for w in fits]
     rest = (w for w in found if w not in fits)
@@ -66,7 +76,7 @@ def _reshape(walk: Walk, node: ir.Node, plain: Way) -> Iterator[Way]:
 def _retargeted(node: ir.Node, plain: Way, source: Dims, out: Dims) -> Way | None:
     free = [i for i, d in enumerate(out) if is_free(d)]
     composite = [i for i in free if len(out[i]) > 1]
-    rest = (composite or free or [None])[0]
+    rest = (composite or free or [-1])[0]
     sizes: list[Size] = []
     copies = not node.attributes.get_int("allowzero", 0)
     for i, dim in enumerate(out):
@@ -87,6 +97,8 @@ def _retargeted(node: ir.Node, plain: Way, source: Dims, out: Dims) -> Way | Non
 def _broadcast(walk: Walk, node: ir.Node, plain: Way) -> Way:
     """Constants made for the old size are cut to a row that broadcasts, where all rows are equal."""
     last = 2 if node.op_type == "MatMul" else 0
+    if last and any(of_samples(d) for d in _summed(plain.dims)):
+        raise Refused("it sums over the samples of a batch")
     rank = max(len(d) for d in plain.dims if d is not None)
     way = plain
     for axis in range(-rank, -last):
@@ -102,64 +114,13 @@ def _broadcast(walk: Walk, node: ir.Node, plain: Way) -> Way:
                 raise Refused(f"it repeats the free axis {size} times")
             own = way.dims[i]
             assert own is not None
-            way = _to_size(walk, node, way, i, len(own) + axis, free, must_repeat=False)
+            way = to_size(walk, node, way, i, len(own) + axis, free, must_repeat=False)
     return way
 
 
-def _to_size(walk: Walk, node: ir.Node, way: Way, i: int, axis: int, free: Dim, *, must_repeat: bool) -> Way:
-    """Bring an input that was made for the old size to the free one, along an axis."""
-    dims, value = way.dims[i], node.inputs[i]
-    assert dims is not None and value is not None
-    size, array = old_size(dims[axis]), walk.constant(value)
-    if size > 1 and array is None:
-        kept = "a constant too large to look into" if walk.is_constant(value) else "computed without the free axis"
-        raise Refused(f"{value.name} is made for {size}, and is {kept}")
-    if array is not None and len(free) > 1 and (tiled := _tiled(node, way, i, axis, free, array)) is not None:
-        return tiled
-    step = _step(array, axis) if array is not None and size > 1 else None
-    if size > 1 and array is not None and step is None:
-        raise Refused(f"{value.name} holds other values for each of {size}")
-    row = None if array is None or size == 1 else array.take([0], axis)
-    factor = free[0] if len(free) == 1 else None
-    if step is not None and step.any():
-        if not isinstance(factor, Free):
-            raise Refused(f"{value.name} counts along {_shown((free,))}")
-        mend = Mend(node, i, "count", [factor.home], axis, row, step)
-    elif must_repeat:
-        if not isinstance(factor, Free):
-            raise Refused(f"{value.name} would have to be repeated along {_shown((free,))}")
-        mend = Mend(node, i, "repeat", [factor.home if a == axis else 1 for a in range(len(dims))], axis, row)
-    else:
-        mend = Mend(node, i, "row", (), axis, row)
-        free = ()
-    return _with(way, i, tuple(free if a == axis else d for a, d in enumerate(dims)), mend)
-
-
-def _tiled(node: ir.Node, way: Way, i: int, axis: int, free: Dim, array: Array) -> Way | None:
-    """A constant for an axis of samples and something inside them: the same for each sample, other inside."""
-    factor, inner = free[0], joined(free[1:])
-    if not isinstance(factor, Free) or is_free(inner):
-        return None
-    rows = np.moveaxis(array, axis, 0).reshape(factor.old, old_size(inner), -1)
-    if (rows != rows[:1]).any() or not (rows != rows[:, :1]).any():
-        return None
-    dims = way.dims[i] or ()
-    base = array.take(range(old_size(inner)), axis)
-    mend = Mend(node, i, "tile", [factor.home if a == axis else 1 for a in range(len(dims))], axis, base)
-    return _with(way, i, tuple(free if a == axis else d for a, d in enumerate(dims)), mend)
-
-
-def _step(array: Array, axis: int) -> Array | None:
-    """What each row adds to the one before, zeros where all are equal; None where that is not one step."""
-    rows = np.moveaxis(array, axis, 0)
-    if array.dtype.kind not in "iu":
-        equal = bool((rows == rows[:1]).all()) or bool(np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=array.dtype.kind == "f"))
-        return np.zeros_like(array.take([0], axis)) if equal else None
-    steps = np.diff(rows.astype(np.int64), axis=0)
-    if (steps != steps[:1]).any():
-        return None
-    made: Array = np.moveaxis(steps[:1], 0, axis).astype(array.dtype)
-    return made
+def _summed(dims: Sequence[Dims | None]) -> list[Dim]:
+    """The axes that a MatMul sums over: the last of the first input, the last but one of the second."""
+    return [d[max(-len(d), place)] for d, place in zip(dims, (-1, -2), strict=True) if d]
 
 
 def _concat(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
@@ -181,8 +142,8 @@ def _concat(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
         for i, dim in enumerate(here):
             if not is_free(dim):
                 if old_size(dim) != old_size(free):
-                    raise Refused(f"axis {other} is {old_size(dim)} at {_name(node, i)}")
-                way = _to_size(walk, node, way, i, other, free, must_repeat=True)
+                    raise Refused(f"axis {other} is {old_size(dim)} at {name_of(node, i)}")
+                way = to_size(walk, node, way, i, other, free, must_repeat=True)
     dims = [d for d in way.dims if d is not None]
     if is_free(first[axis]) and len(dims) > 1:
         whole = joined([len(dims), *first[axis]])
@@ -190,7 +151,7 @@ def _concat(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
     return [way]
 
 
-def _expand(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
+def _expand(_: Walk, node: ir.Node, plain: Way) -> list[Way]:
     source, target = plain.dims[0], plain.data[1]
     if source is None or target is None:
         return [plain]
@@ -212,7 +173,8 @@ def _slice(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
     if source is None or len(values) < 2 or any(v is None for v, i in zip(values, node.inputs[1:], strict=True) if i):
         return [plain]
     starts, ends = values[0], values[1]
-    assert starts is not None and ends is not None
+    assert starts is not None
+    assert ends is not None
     axes = values[2] if len(values) > 2 and values[2] is not None else np.arange(len(starts))
     steps = values[3] if len(values) > 3 and values[3] is not None else np.ones(len(starts), np.int64)
     sizes, changed = [int(e) for e in ends], False
@@ -223,7 +185,7 @@ def _slice(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
         whole = starts[i] in (0, -old_size(dim)) and steps[i] == 1 and sizes[i] >= old_size(dim)
         if whole:
             changed, sizes[i] = changed or sizes[i] == old_size(dim), _TO_THE_END
-        elif _of_samples(dim) and not (starts[i] == 0 and sizes[i] == new_size(dim)):
+        elif of_samples(dim) and not (starts[i] == 0 and sizes[i] == new_size(dim)):
             raise Refused(f"it takes samples {int(starts[i])} to {sizes[i]} out of the batch")
     if not changed:
         return [plain]
@@ -237,8 +199,18 @@ def _along(walk: Walk, node: ir.Node, plain: Way) -> Way:
     source = plain.dims[0]
     assert source is not None
     for axis in _axes(walk, node, len(source)):
-        if _of_samples(source[axis]):
+        if of_samples(source[axis]):
             raise Refused("it works across the samples of a batch")
+    return plain
+
+
+def _behind(node: ir.Node, plain: Way) -> Way:
+    """Operators that work on all axes behind the first, or behind their ``axis``."""
+    source = plain.dims[0]
+    assert source is not None
+    first = node.attributes.get_int("axis", -1) % len(source) if node.op_type in _NORMS else 1
+    if any(of_samples(d) for d in source[first:]):
+        raise Refused(f"it works across the samples of a batch, {shown(source)}")
     return plain
 
 
@@ -253,60 +225,14 @@ def _axes(walk: Walk, node: ir.Node, rank: int) -> list[int]:
         axes = walk.old(node.inputs[1]) if len(node.inputs) > 1 else None
         if axes is not None and axes.size:
             return [int(a) % rank for a in axes.reshape(-1)]
-        silent = bool(node.attributes.get_int("noop_with_empty_axes", 0)) or len(node.inputs) > 1 and axes is None
+        silent = bool(node.attributes.get_int("noop_with_empty_axes", 0)) or (len(node.inputs) > 1 and axes is None)
         return [] if silent else list(range(rank))
     if node.op_type in ("ArgMax", "ArgMin", "Split"):
         return [0]
     return [rank - 1] if walk.opset >= 13 or node.op_type == "TopK" else list(range(1, rank))
 
 
-def _gather(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
-    source = plain.dims[0]
-    assert source is not None
-    axis = node.attributes.get_int("axis", 0) % len(source)
-    return [_picked(walk, node, plain, {None: source[axis]})]
-
-
-def _gather_nd(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
-    source, indices = plain.dims[0], plain.dims[1]
-    if source is None or indices is None or node.attributes.get_int("batch_dims", 0):
-        return [plain]
-    return [_picked(walk, node, plain, dict(enumerate(source[: old_size(indices[-1])])))]
-
-
-def _picked(walk: Walk, node: ir.Node, plain: Way, picked: dict[int | None, Dim]) -> Way:
-    """Indices into an axis of samples: each sample's stay in itself."""
-    columns = {c: d for c, d in picked.items() if _of_samples(d)}
-    indices = plain.dims[1]
-    if not columns or indices is None:
-        return plain
-    (column, dim), *more = columns.items()
-    factor, inner = dim[0], joined(dim[1:])
-    if more or not isinstance(factor, Free) or is_free(inner):
-        raise Refused(f"it picks from {_shown((dim,))}")
-    stride = old_size(inner)
-    rank = len(indices) - (column is not None)
-    if rank == 0:
-        raise Refused(f"it takes one sample out of the batch")
-    value = walk.constant(node.inputs[1])
-    if value is None and factor.old > 1:
-        return plain  # what computes them was mended before
-    at = next((a for a in range(rank) if indices[a] == (factor,)), 0)
-    if old_size(indices[at]) != factor.old or (value is not None and is_free(indices[at])):
-        raise Refused("it takes a few samples out of the batch")
-    base = None if value is None else value.take([0], at)
-    if value is not None and factor.old > 1:
-        step = _step(value, at)
-        if step is None:
-            raise Refused(f"{_name(node, 1)} holds other values for each of {factor.old}")
-    else:
-        step = np.zeros([1] * len(indices) if column is None else [*[1] * rank, old_size(indices[-1])], np.int64)
-        step[(...,) if column is None else (..., column)] = stride
-    mend = Mend(node, 1, "count", [factor.home], at, base, step)
-    return _with(plain, 1, tuple((factor,) if a == at else d for a, d in enumerate(indices)), mend)
-
-
-def _transpose(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
+def _transpose(_: Walk, node: ir.Node, plain: Way) -> list[Way]:
     source = plain.dims[0]
     assert source is not None
     order = node.attributes.get("perm")
@@ -314,19 +240,19 @@ def _transpose(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
     return [replace(plain, out=tuple(source[a] for a in turned))]
 
 
-def _flatten(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
+def _flatten(_: Walk, node: ir.Node, plain: Way) -> list[Way]:
     source = plain.dims[0]
     assert source is not None
     axis = node.attributes.get_int("axis", 1)
     axis = axis + len(source) if axis < 0 else axis
     parts = (source[:axis], source[axis:])
     out = tuple(joined([f for d in part for f in d]) for part in parts)
-    if _of_samples(out[1]) or (_of_samples(out[0]) and axis == 0):
+    if of_samples(out[1]) or (of_samples(out[0]) and axis == 0):
         raise Refused("it flattens the samples of a batch into one row")
     return [replace(plain, out=out)]
 
 
-def _squeeze(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
+def _squeeze(_: Walk, node: ir.Node, plain: Way) -> list[Way]:
     source = plain.dims[0]
     assert source is not None
     listed = "axes" in node.attributes or len(node.inputs) > 1
@@ -346,9 +272,9 @@ def _resize(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
     data = sizes.copy()
     for i, axis in enumerate(over):
         dim = source[axis]
-        if _of_samples(dim) and data[i] == old_size(dim):
+        if of_samples(dim) and data[i] == old_size(dim):
             if len(dim) != 1 or not isinstance(dim[0], Free):
-                raise Refused(f"it writes out the size of {_shown((dim,))}")
+                raise Refused(f"it writes out the size of {shown((dim,))}")
             wanted[i], data[i] = dim[0].home, new_size(dim)
     if (data == sizes).all():
         return [plain]
@@ -364,19 +290,7 @@ def _recurrent(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
     for i, axis in ((4, 0), (5, 0 if first else 1), (6, 0 if first else 1)):
         own = way.dims[i] if i < len(way.dims) else None
         if own is not None and is_free(batch) and not is_free(own[axis]):
-            way = _to_size(walk, node, way, i, axis, batch, must_repeat=True)
-    return [way]
-
-
-def _gather_elements(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
-    source, indices, way = plain.dims[0], plain.dims[1], plain
-    assert source is not None and indices is not None
-    axis = node.attributes.get_int("axis", 0) % len(source)
-    for a, dim in enumerate(source):
-        if a == axis and _of_samples(dim):
-            raise Refused("it picks across the samples of a batch")
-        if a != axis and is_free(dim) and not is_free(indices[a]) and old_size(indices[a]) == old_size(dim):
-            way = _to_size(walk, node, way, 1, a, dim, must_repeat=True)
+            way = to_size(walk, node, way, i, axis, batch, must_repeat=True)
     return [way]
 
 
@@ -385,37 +299,17 @@ def _gemm(walk: Walk, node: ir.Node, plain: Way) -> list[Way]:
     assert a is not None
     rows = a[1 if node.attributes.get_int("transA", 0) else 0]
     if bias is not None and len(bias) == 2 and is_free(rows) and not is_free(bias[0]) and old_size(bias[0]) > 1:
-        way = _to_size(walk, node, way, 2, 0, rows, must_repeat=False)
+        way = to_size(walk, node, way, 2, 0, rows, must_repeat=False)
     return [way]
-
-
-def _with(way: Way, i: int, dims: Dims, mend: Mend) -> Way:
-    changed, data = list(way.dims), list(way.data)
-    changed[i], data[i] = dims, None
-    return replace(way, dims=changed, data=data, mends=[*way.mends, mend])
-
-
-def _of_samples(dim: Dim) -> bool:
-    return any(isinstance(f, Free) and f.samples for f in dim)
-
-
-def _name(node: ir.Node, i: int) -> str:
-    value = node.inputs[i]
-    return "" if value is None else value.name or ""
-
-
-def _shown(dims: Sequence[Dim]) -> str:
-    """``[batch*16, 64]``."""
-    return "[" + ", ".join("*".join(str(f) if isinstance(f, int) else f.name or "?" for f in d) or "1" for d in dims) + "]"
 
 
 _RULES: dict[str, Callable[[Walk, ir.Node, Way], Iterable[Way]]] = {
     "Concat": _concat,
     "Expand": _expand,
     "Flatten": _flatten,
-    "Gather": _gather,
-    "GatherElements": _gather_elements,
-    "GatherND": _gather_nd,
+    "Gather": gather,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
     "GRU": _recurrent,
     "Gemm": _gemm,
     "LSTM": _recurrent,

@@ -76,9 +76,7 @@ class Walk:
     def _enter(self, model: ir.Model, free: Mapping[tuple[str, int], Free]) -> None:
         for value in model.graph.inputs:
             if value.shape is not None and value.name not in model.graph.initializers:
-                dims = [free.get((value.name or "", a), d) for a, d in enumerate(value.shape)]
-                whole = all(isinstance(d, int | Free) for d in dims)
-                self._dims[value] = tuple(fixed(d) if isinstance(d, int) else (d,) for d in dims) if whole else None  # type: ignore[arg-type]
+                self._dims[value] = _entered(value, free)
             self._types[value] = int(value.dtype.value) if value.dtype is not None else 0
         for value in model.graph.initializers.values():
             tensor = value.const_value
@@ -189,7 +187,7 @@ class Walk:
         for i, value in enumerate(node.outputs):
             self._data.pop(value, None)
             self._constant.discard(value)
-            dims = self._of(node, value, old[i], new[i], way)
+            dims = self._of(value, old[i], new[i], way)
             self._dims[value] = way.out if i == 0 and way.out is not None else dims
             self._types[value] = _type(old[i], new[i], value)
             if constant:
@@ -225,13 +223,23 @@ class Walk:
         if old.shape == new.shape and bool((old == new).all()):
             self._constant.add(value)  # made from a shape, and no free size is in it
 
-    def _of(self, node: ir.Node, value: ir.Value, old: Known | None, new: Known | None, way: Way) -> Dims | None:
+    def _of(self, value: ir.Value, old: Known | None, new: Known | None, way: Way) -> Dims | None:
         if old is None or new is None:
             return _guess(value, way)
         if len(old[1]) != len(new[1]):
             raise Refused(f"its result has {len(old[1])} axes at the old size and {len(new[1])} at another")
         pairs = zip(old[1], new[1], strict=True)
         return tuple(_dim(o, n, axis, way, value) for axis, (o, n) in enumerate(pairs))
+
+
+def _entered(value: ir.Value, free: Mapping[tuple[str, int], Free]) -> Dims | None:
+    dims: list[Dim] = []
+    for axis, size in enumerate(value.shape or ()):
+        own = free.get((value.name or "", axis))
+        if own is None and not isinstance(size, int):
+            return None
+        dims.append((own,) if own is not None else fixed(size if isinstance(size, int) else 0))
+    return tuple(dims)
 
 
 def _dim(old: int, new: int, axis: int, way: Way, value: ir.Value) -> Dim:

@@ -50,12 +50,12 @@ class Inference:
         except onnx.defs.SchemaError:
             return [None] * len(node.outputs)
         types = {
-            v.name: onnx.helper.make_tensor_type_proto(k[0], k[1])
+            v.name or "": onnx.helper.make_tensor_type_proto(k[0], k[1])
             for v, k in zip(node.inputs, known, strict=True)
             if v is not None and k is not None
         }
         values = {
-            v.name: onnx.numpy_helper.from_array(d, v.name)
+            v.name or "": onnx.numpy_helper.from_array(d, v.name)
             for v, d in zip(node.inputs, data, strict=True)
             if v is not None and d is not None and d.dtype != object
         }
@@ -73,8 +73,9 @@ class Inference:
         """What the node makes of these values, by the reference implementation; None where it cannot tell."""
         from onnx.reference import ReferenceEvaluator
 
-        feeds = {v.name: d for v, d in zip(node.inputs, data, strict=True) if v is not None}
-        if any(d is None for d in feeds.values()):
+        given = [(v.name or "", d) for v, d in zip(node.inputs, data, strict=True) if v is not None]
+        feeds = {name: d for name, d in given if d is not None}
+        if len(feeds) < len(dict(given)):
             return None
         try:
             import onnx
@@ -83,7 +84,7 @@ class Inference:
             graph = onnx.helper.make_graph(
                 [_proto(node)],
                 "one",
-                [onnx.helper.make_tensor_value_info(k or "", _elem(d), d.shape) for k, d in feeds.items() if d is not None],
+                [onnx.helper.make_tensor_value_info(k, _elem(d), d.shape) for k, d in feeds.items()],
                 [onnx.ValueInfoProto(name=n) for n in names],
             )
             model = onnx.helper.make_model(graph, opset_imports=self._imports, ir_version=self._ir_version)
@@ -118,4 +119,8 @@ def _known(found: onnx.TypeProto | None) -> Known | None:
 
 def _reason(error: Exception) -> str:
     lines = [s.strip() for s in str(error).splitlines() if s.strip()]
-    return lines[-1].replace("[ShapeInferenceError]", "").replace("[TypeInferenceError]", "").strip() if lines else "no reason given"
+    return (
+        lines[-1].replace("[ShapeInferenceError]", "").replace("[TypeInferenceError]", "").strip()
+        if lines
+        else "no reason given"
+    )

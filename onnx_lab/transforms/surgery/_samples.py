@@ -49,7 +49,7 @@ def prove(m: Model, after: ir.Model, *, edit: str, batch: int, axes: Mapping[tup
     with workspace.scratch() as folder:
         write_ir(after, folder / "after.onnx")
         made = workspace.open_model(folder / "after.onnx")
-        dims = {name: whole for name in axes.values()}
+        dims = dict.fromkeys(axes.values(), whole)
         feeds = model_feeds(made, batch=whole, seq=_SEQ, seed=3, axes={**dims, **(others or {})})
         for name, axis in axes:
             _fill(feeds, name, axis, whole)
@@ -79,7 +79,9 @@ def prove(m: Model, after: ir.Model, *, edit: str, batch: int, axes: Mapping[tup
 
 def _told(distance: float, value: Any, wanted: Any) -> str:
     if wanted is None or wanted.shape != value.shape:
-        return f"has the shape {list(value.shape)}" + ("" if wanted is None else f", where {list(wanted.shape)} is right")
+        return f"has the shape {list(value.shape)}" + (
+            "" if wanted is None else f", where {list(wanted.shape)} is right"
+        )
     return f"differs by {distance:.2g} of its largest value"
 
 

@@ -70,12 +70,13 @@ def dynamic(m: Model, axis: str | Iterable[str] = "batch", *, name: str | None =
     )  # fmt: skip
 
 
-def _dynamic(m: Model, model: ir.Model, free: Mapping[tuple[str, int], Free], check: bool, notes: dict[str, Any]
+def _dynamic(
+    m: Model, model: ir.Model, free: Mapping[tuple[str, int], Free], check: bool, notes: dict[str, Any]
 ) -> list[str]:
     mends, shapes = free_sizes(m, model, free)
     notes |= found(free, mends)
     say = [f"dynamic: {', '.join(_told(f) for f in dict.fromkeys(free.values()))}", sentence(mends)]
-    say += _constant_outputs(model, shapes, free)
+    say += _constant_outputs(shapes, free)
     if check:
         say += _proven(m, model, free)
     return say
@@ -129,8 +130,15 @@ def _output_shape(value: ir.Value, dims: Dims | None, free: Mapping[tuple[str, i
     if dims is None:
         first = next(iter(free.values()))
         samples = first.name if first.samples else None
-        return None if value.shape is None else ir.Shape(
-            [(samples if axis == 0 else None) if isinstance(d, int) and d == first.old else d for axis, d in enumerate(value.shape)]
+        return (
+            None
+            if value.shape is None
+            else ir.Shape(
+                [
+                    (samples if axis == 0 else None) if isinstance(d, int) and d == first.old else d
+                    for axis, d in enumerate(value.shape)
+                ]
+            )
         )
     known: list[int | str | None] = []
     for dim in dims:
@@ -141,7 +149,7 @@ def _output_shape(value: ir.Value, dims: Dims | None, free: Mapping[tuple[str, i
     return ir.Shape(known)
 
 
-def _constant_outputs(model: ir.Model, shapes: Mapping[str, Dims | None], free: Mapping[Any, Free]) -> list[str]:
+def _constant_outputs(shapes: Mapping[str, Dims | None], free: Mapping[Any, Free]) -> list[str]:
     """Outputs that the free axes do not reach."""
     wanted = set(free.values())
     alone = [n for n, dims in shapes.items() if dims is not None and not any(f in wanted for d in dims for f in d)]
@@ -162,7 +170,7 @@ def _told(free: Free) -> str:
 
 def plain_code(
     *,
-    axis: str | Sequence[str] = "batch",
+    axis: str | Sequence[str] = "batch",  # noqa: ARG001  (told by axes)
     axes: Sequence[Sequence[Any]] = (),
     mends: Sequence[Mapping[str, Any]] = (),
 ) -> str:

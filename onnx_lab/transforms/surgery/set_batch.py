@@ -15,7 +15,6 @@ from onnx_lab.transforms.surgery._edit import edited
 from onnx_lab.transforms.surgery._free_axes import free_axes
 from onnx_lab.transforms.surgery._free_mends import sentence
 from onnx_lab.transforms.surgery.dynamic import found, free_sizes
-
 from onnx_lab.transforms.surgery.static import plain_code as static_code
 
 if TYPE_CHECKING:
