@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
-from onnx_lab.errors import OnnxLabError, TransformError
+from onnx_lab.errors import TransformError
 from onnx_lab.model import Model, TensorSpec
 from onnx_lab.produce import write_ir
 from onnx_lab.task import Feeds
 from onnx_lab.transforms import _proof
+from onnx_lab.transforms.surgery._answers import remembered, tried
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import onnx_ir as ir
 
 _BATCH, _SEQ = 2, 16
@@ -85,8 +84,8 @@ def beside(m: Model, after: ir.Model, edit: str, how: Beside) -> str:
         write_ir(after, folder / "after.onnx")
         made = workspace.open_model(folder / "after.onnx")
         ours, its = _feeds(m, made, how)
-        expected, reason = _tried(m, ours) if ours is not None else (None, "")
-        given, failure = _tried(made, its)
+        expected, reason = remembered(m, ours) if ours is not None else (None, "")
+        given, failure = tried(made, its)
         if given is None:
             return _does_not_run(m, edit, failure, original_runs=expected is not None, alone=not reason)
         if expected is None:
@@ -126,13 +125,6 @@ def _distance(m: Model, edit: str, expected: list[dict[str, Any]], given: list[d
     if must:
         raise TransformError(f"surgery.{edit}: output {where!r} would differ {told} {m.name}'s")
     return f"output {where} differs {told} {m.name}'s on random feeds"
-
-
-def _tried(m: Model, feeds: list[dict[str, npt.NDArray[np.generic]]]) -> tuple[list[dict[str, Any]] | None, str]:
-    try:
-        return _proof.answers(m, feeds), ""
-    except OnnxLabError as e:
-        return None, e.came.splitlines()[0]
 
 
 def _takes(own: tuple[TensorSpec, ...], feeds_of: tuple[TensorSpec, ...]) -> bool:

@@ -97,10 +97,7 @@ def weight(model: ir.Model, name: str, array: Any) -> ir.Value:
     """A new weight of the main graph, under a name that is free."""
     import onnx_ir as ir
 
-    taken = ir.convenience.create_value_mapping(model.graph)
-    free, i = name, 1
-    while free in taken:
-        free, i = f"{name}.{i}", i + 1
+    free = free_name(model, name)
     value = ir.Value(name=free, const_value=ir.tensor(array, name=free))
     value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
     model.graph.register_initializer(value)
