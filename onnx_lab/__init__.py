@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from onnx_lab.measure.compare import compare as compare
     from onnx_lab.measure.infer import infer as infer
     from onnx_lab.measure.inspect import inspect as inspect
+    from onnx_lab.measure.nodes import nodes as nodes
     from onnx_lab.measure.profile import profile as profile
     from onnx_lab.measure.trace import trace as trace
     from onnx_lab.measure.verdict import verdict as verdict
@@ -83,6 +84,7 @@ _HOME = {
     "jobs": ("background.job", "jobs"),
     "load": ("_load", "load"),
     "mixed_precision": ("transforms.mixed_precision", "mixed_precision"),
+    "nodes": ("measure.nodes", "nodes"),
     "optimize": ("transforms.optimize", "optimize"),
     "plots": ("plots", ""),
     "profile": ("measure.profile", "profile"),

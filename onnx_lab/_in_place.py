@@ -108,6 +108,26 @@ def open_ir(path: Path) -> ir.Model:
     return model
 
 
+def open_graph(path: Path) -> ir.Model:
+    """The model for looking at: of its larger weights type and shape are known, their numbers are not there.
+
+    Raises
+    ------
+    google.protobuf.message.DecodeError
+        When the file is no protobuf.
+    """
+    import onnx
+    import onnx_ir as ir
+
+    try:
+        proto = skeleton(path)[0]
+    except ValueError:
+        proto = onnx.load(path, load_external_data=False)
+    model = ir.serde.deserialize_model(proto)
+    ir.external_data.set_base_dir(model.graph, path.parent)
+    return model
+
+
 def _without_weights(data: mmap.mmap, graph: _Field, places: dict[str, Place]) -> bytearray:
     kept = bytearray()
     for f in _fields(data, graph.body, graph.end):

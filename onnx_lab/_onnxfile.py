@@ -76,7 +76,7 @@ def _header(proto: onnx.ModelProto) -> Header:
     constants = {t.name for t in graph.initializer}
     weights: Counter[str] = Counter()
     for t in _tensors(graph):
-        weights[_dtype_name(t.data_type)] += prod(t.dims)
+        weights[dtype_name(t.data_type)] += prod(t.dims)
     return Header(
         inputs=tuple(_spec(v) for v in graph.input if v.name not in constants),
         outputs=tuple(_spec(v) for v in graph.output),
@@ -213,10 +213,10 @@ def _spec(v: onnx.ValueInfoProto) -> TensorSpec:
         d.dim_value if d.HasField("dim_value") else (d.dim_param or None) if d.HasField("dim_param") else None
         for d in t.shape.dim
     )
-    return TensorSpec(v.name, _dtype_name(t.elem_type), dims)
+    return TensorSpec(v.name, dtype_name(t.elem_type), dims)
 
 
-def _dtype_name(elem_type: int) -> str:
+def dtype_name(elem_type: int) -> str:
     import onnx
 
     try:

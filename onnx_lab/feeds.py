@@ -75,12 +75,25 @@ def random_feeds(
     for name, size in {"batch": batch, "seq": seq, **(axes or {})}.items():
         if size < 1:
             raise BadInput(f"{name}={size}", accepted="1 or more")
-    limits = ids_below or {}
+    limits, shapes = ids_below or {}, input_shapes(inputs, batch=batch, seq=seq, axes=axes)
     return {
         # a generator per name: models that share an input get the same values for it, whatever else they take
-        s.name: _values(s, _shape(s, batch, seq, axes or {}), limits.get(s.name), _generator(seed, s.name))
+        s.name: _values(s, shapes[s.name], limits.get(s.name), _generator(seed, s.name))
         for s in inputs
     }
+
+
+def input_shapes(
+    inputs: Sequence[TensorSpec], *, batch: int = 1, seq: int = 128, axes: Mapping[str, int] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Input -> its shape with these sizes for the dynamic axes; fixed ones stay.
+
+    Examples
+    --------
+    >>> input_shapes([TensorSpec("ids", "int64", ("batch", "sequence"))], batch=2, seq=7)
+    {'ids': (2, 7)}
+    """
+    return {s.name: _shape(s, batch, seq, axes or {}) for s in inputs}
 
 
 def model_feeds(

@@ -173,6 +173,13 @@ class Model(Shown):
             return ir.load(self.path)
         return open_ir(self.path)
 
+    def to_graph(self) -> ir.Model:
+        """A private ``onnx_ir`` copy for looking at: larger weights have a type and a shape, and no numbers."""
+        from onnx_lab._in_place import open_graph
+
+        self.check_unchanged()
+        return open_graph(self.path)
+
     def to_proto(self) -> onnx.ModelProto:
         """A private ``onnx.ModelProto`` with all weights in memory."""
         import onnx

@@ -30,6 +30,7 @@ VERBS: Mapping[str, str] = {
     "mixed_precision": "searching",
     "quantize": "quantizing",
     "inspect": "inspecting",
+    "nodes": "finding nodes of",
     "infer": "running",
     "compare": "comparing",
     "accuracy": "scoring",

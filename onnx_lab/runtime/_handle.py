@@ -39,8 +39,8 @@ class Worker:
     Attributes
     ----------
     info : dict
-        ``engine``, ``provider``, ``providers`` (registered), ``nodes`` (provider -> nodes it runs), ``load_seconds``,
-        ``threads``, ``precision``.
+        ``engine``, ``provider``, ``providers`` (registered), ``nodes`` (provider -> nodes it runs),
+        ``operators`` (provider -> operator -> nodes), ``load_seconds``, ``threads``, ``precision``.
     peak_rss_bytes : int
         Largest resident memory of the child so far.
 

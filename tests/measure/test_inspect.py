@@ -44,7 +44,7 @@ def attention_file(folder: Path, *, fused: bool) -> Path:
 def test_counts_weights_and_lineage() -> None:
     look = lab.inspect(lab.samples.tiny())
     assert look.operators == {"MatMul": 2, "Add": 2, "Relu": 1, "Identity": 1}
-    assert (look.nodes, look.glue, look.subgraphs) == (6, 1, 0)
+    assert (look.nodes, look.glue, look.subgraphs) == (6, 1, ())
     assert [w.name for w in look.weights] == ["w1", "w2", "b1", "b2"]
     assert look.weight_bytes == {"float32": 4 * (8 * 16 + 16 * 4 + 16 + 4)}
     assert [s.verb for s in look.lineage] == ["tiny"]
@@ -64,7 +64,7 @@ def test_a_softmax_alone_is_no_attention(tmp_path: Path) -> None:
 def test_it_shows_itself_and_travels() -> None:
     look = lab.inspect(lab.samples.tiny())
     assert json.loads(look.to_json())["kind"] == "Inspection"
-    assert list(look.to_pandas().columns) == ["operator", "nodes", "glue"]
+    assert list(look.to_pandas().columns) == ["operator", "nodes", "weight_bytes", "macs", "unknown", "glue"]
     for text in (str(look), look._repr_html_()):
         assert "MatMul" in text
         assert "x: float32[batch, 8]" in text
