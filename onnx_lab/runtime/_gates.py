@@ -8,6 +8,7 @@ large everything is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -64,12 +65,11 @@ class Gates:
 
     def sizes(self, answers: Mapping[str, Array]) -> dict[str, int]:
         """Bytes of each tensor, from what was fetched of `shapes`."""
-        return {n: int(np.prod(answers[o], dtype=np.int64)) * self.item_bytes[n] for n, o in self.shapes.items()}
+        return {n: math.prod(answers[o].tolist()) * self.item_bytes[n] for n, o in self.shapes.items()}
 
 
 def gated(graph: ir.Model, names: Sequence[str]) -> tuple[ir.Model, Gates]:
     """A copy of `graph` with gates at these tensors of its main graph, and their account."""
-    import onnx_ir as ir
 
     copy, gates = graph.clone(), Gates()
     main = copy.graph

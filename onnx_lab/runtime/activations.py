@@ -56,7 +56,7 @@ class Tap:
     def fetch(self, feeds: Feeds, names: Sequence[str]) -> dict[str, Array]:
         """The values of these tensors for one batch, in one run."""
         given = {n: feeds[n] for n in names if n in self._given}  # no engine is needed for these
-        inner = [n for n in names if n not in given]
+        inner = list(dict.fromkeys(n for n in names if n not in given))
         if not inner:
             return given
         answers = self._worker.run(self._gates.feeds(feeds, inner), outputs=self._gates.asked(inner))
@@ -133,8 +133,6 @@ def tapped(
     ...     [(name == hidden, value.shape) for name, value in tap.read({"x": np.zeros((2, 8), np.float32)})]
     [(True, (2, 16))]
     """
-    import onnx_ir as ir
-
     inputs = {v.name for v in graph.graph.inputs}
     given = [t for t in dict.fromkeys(tensors) if t in inputs]
     inner = [t for t in dict.fromkeys(tensors) if t not in inputs]
