@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from onnx_lab.model import Step as Step
     from onnx_lab.pair import ClipPair as ClipPair
     from onnx_lab.recipes.best import best as best
+    from onnx_lab.recipes.fusions_explained import explain as explain
+    from onnx_lab.recipes.overflows import overflows as overflows
     from onnx_lab.recipes.recipe import Recipe as Recipe
+    from onnx_lab.recipes.reduce import reduce as reduce
     from onnx_lab.runtime.doctor import doctor as doctor
     from onnx_lab.runtime.target import Target as Target
     from onnx_lab.task import Task as Task
@@ -76,6 +79,7 @@ _HOME = {
     "dashboard": ("jupyter.dashboard.board", "dashboard"),
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),
+    "explain": ("recipes.fusions_explained", "explain"),
     "export": ("exporters.export", "export"),
     "fix_shapes": ("transforms.fix_shapes", "fix_shapes"),
     "fp16": ("transforms.fp16", "fp16"),
@@ -86,9 +90,11 @@ _HOME = {
     "mixed_precision": ("transforms.mixed_precision", "mixed_precision"),
     "nodes": ("measure.nodes", "nodes"),
     "optimize": ("transforms.optimize", "optimize"),
+    "overflows": ("recipes.overflows", "overflows"),
     "plots": ("plots", ""),
     "profile": ("measure.profile", "profile"),
     "quantize": ("transforms.quantize", "quantize"),
+    "reduce": ("recipes.reduce", "reduce"),
     "samples": ("samples", ""),
     "simplify": ("transforms.simplify", "simplify"),
     "start": ("background.job", "start"),

@@ -84,7 +84,7 @@ def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:
 
 
 def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
-    from onnx_lab.measure import code
+    from onnx_lab.measure import _fault_code, code
 
     def infer(given: Mapping[str, Any]) -> str:
         m, feeds = given["m"], given["feeds"]
@@ -115,6 +115,9 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
         "profile": profile,
         "why": profile,
         "trace": lambda _: code.trace_code(),
+        "explain": lambda given: _own(_WRITES_ITS_OWN["optimize"], "optimize", given),
+        "overflows": lambda _: _fault_code.overflows_code(),
+        "reduce": lambda _: _fault_code.reduce_code(),
         "best": _recipes,
         "verdict": lambda _: code.accuracy_code() + "\n\n# and its speed:\n" + code.bench_code(),
         "doctor": lambda _: code.doctor_code(),

@@ -22,7 +22,9 @@ class TensorDifference:
 
     `module` is the user's own, `node` and `op` what makes the tensor in the first model. `error` is the relative error,
     `added` the part of it beyond the error of the tensors that it is made from. `bad` tells of NaN or infinity that the
-    first model does not have: "NaN", "Inf" or "".
+    first model does not have: "NaN", "Inf" or "". `how` tells by what the two were known to be the same: "name",
+    "rounded" (the second's is what its 8 bits give back), "module" or "order"; `readers` are the products of the first
+    model that read a rounded one.
     """
 
     tensor: str
@@ -37,6 +39,8 @@ class TensorDifference:
     cosine: float
     spread: float
     bad: str = ""
+    how: str = "name"
+    readers: tuple[str, ...] = ()
 
 
 class Sums:
