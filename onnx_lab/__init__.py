@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from onnx_lab.exporters.export import export as export
     from onnx_lab.jupyter.dashboard.board import Dashboard as Dashboard
     from onnx_lab.jupyter.dashboard.board import dashboard as dashboard
+    from onnx_lab.jupyter.view.door import view as view
     from onnx_lab.measure.accuracy import accuracy as accuracy
     from onnx_lab.measure.bench import bench as bench
     from onnx_lab.measure.compare import compare as compare
+    from onnx_lab.measure.diff import diff as diff
     from onnx_lab.measure.infer import infer as infer
     from onnx_lab.measure.inspect import inspect as inspect
     from onnx_lab.measure.profile import profile as profile
@@ -72,6 +74,7 @@ _HOME = {
     "buckets": ("transforms.length_buckets", "buckets"),
     "compare": ("measure.compare", "compare"),
     "dashboard": ("jupyter.dashboard.board", "dashboard"),
+    "diff": ("measure.diff", "diff"),
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),
     "export": ("exporters.export", "export"),
@@ -91,6 +94,7 @@ _HOME = {
     "start": ("background.job", "start"),
     "trace": ("measure.trace", "trace"),
     "verdict": ("measure.verdict", "verdict"),
+    "view": ("jupyter.view.door", "view"),
     "why": ("measure.why", "why"),
     "workspace": ("workspace", ""),
 }

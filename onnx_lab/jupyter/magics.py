@@ -30,6 +30,8 @@ VERBS: Mapping[str, str] = {
     "mixed_precision": "searching",
     "quantize": "quantizing",
     "inspect": "inspecting",
+    "view": "drawing",
+    "diff": "comparing",
     "infer": "running",
     "compare": "comparing",
     "accuracy": "scoring",
