@@ -31,6 +31,8 @@ VERBS: Mapping[str, str] = {
     "quantize": "quantizing",
     "inspect": "inspecting",
     "nodes": "finding nodes of",
+    "view": "drawing",
+    "diff": "comparing",
     "infer": "running",
     "compare": "comparing",
     "accuracy": "scoring",
