@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from onnx_lab import workspace
 from onnx_lab.errors import TransformError
 from onnx_lab.model import Model
 from onnx_lab.produce import Made, options_json, produce
@@ -37,6 +38,7 @@ def edited(
     translate: Callable[[Feeds], Feeds] | None = None,
     back: Callable[[Feeds], Feeds] | None = None,
     called: Mapping[str, str] | None = None,
+    external: bool = False,
 ) -> Model:
     """The Model that `body` makes of a private copy of `m`.
 
@@ -67,6 +69,8 @@ def edited(
         Feeds of the result -> what to feed the original, where the result takes less.
     called : mapping of str to str, optional
         Output of the original -> what the result calls it, where the edit changes that.
+    external : bool, default False
+        Write the weights beside the file, however few they are.
 
     Raises
     ------
@@ -75,15 +79,17 @@ def edited(
     """
     refuse_frozen(m, f"surgery.{edit}")
     how = _check.Beside(promise == "same", translate, back, called)
-    return produce(
+    made = produce(
         f"surgery.{edit}",
         options_json(**options),
-        lambda: _body(m, edit, body, how if check else None, {} if notes is None else notes),
+        lambda: _body(m, edit, body, how if check else None, {} if notes is None else notes, external),
         tools=_TOOLS,
         name=name or f"{m.name}-{edit.replace('_', '-')}",
         parent=m,
         cached=cached,
     )
+    workspace.note_place(m)
+    return made
 
 
 def _body(
@@ -92,6 +98,7 @@ def _body(
     body: Callable[[ir.Model], Sequence[str]],
     how: _check.Beside | None,
     notes: dict[str, Any],
+    external: bool,
 ) -> Made:
     model = m.to_ir()
     before = count_nodes(model)
@@ -103,7 +110,9 @@ def _body(
     _shapes.must_fit(m, model, edit)
     if how is not None:
         say.append(_check.beside(m, model, edit, how))
-    return Made(model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
+    return Made(
+        model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}}, external=external
+    )
 
 
 def in_order(model: ir.Model, edit: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ Size = int | tuple[str, int]
 #: "tile": the rows of one sample, as often as there are samples. "count": rows that grow by `step` each.
 Kind = Literal["sizes", "row", "repeat", "tile", "count"]
 
+#: Elements of a constant that is written out and not expanded when it runs.
+_SMALL = 4096
 _WORDS = {
     "sizes": "sizes read from the input",
     "row": "constants whose rows are equal, cut to one row",
@@ -101,6 +104,15 @@ class Mender:
         }
         made = makes[m.kind](m, value)
         m.node.replace_input_with(m.index, made)
+
+    def filled(self, number: npt.NDArray[Any], sizes: Sequence[Size]) -> ir.Value:
+        """A tensor of these sizes that holds one number: a constant where all sizes are numbers and it is small."""
+        known = [s for s in sizes if isinstance(s, int)]
+        if len(known) == len(sizes) and math.prod(known) <= _SMALL:
+            return self._constant("surgery.filled", np.full(known, number))
+        scalar = self._constant("surgery.value", number)
+        first = self._graph[0]
+        return self._node(first, "Expand", [scalar, self._joined(first, sizes)])
 
     def _vector(self, m: Mend, _: ir.Value | None) -> ir.Value:
         return self._joined(m.node, m.sizes)

@@ -73,13 +73,12 @@ def dynamic(m: Model, axis: str | Iterable[str] = "batch", *, name: str | None =
 def _dynamic(
     m: Model, model: ir.Model, free: Mapping[tuple[str, int], Free], check: bool, notes: dict[str, Any]
 ) -> list[str]:
-    mends, shapes = free_sizes(m, model, free)
+    mends = free_sizes(m, model, free)
     notes |= found(free, mends)
     say = [f"dynamic: {', '.join(_told(f) for f in dict.fromkeys(free.values()))}", sentence(mends)]
-    say += _constant_outputs(shapes, free)
     if check:
         say += _proven(m, model, free)
-    return say
+    return say + _constant_outputs(model)
 
 
 def found(free: Mapping[tuple[str, int], Free], mends: Sequence[Mend]) -> dict[str, Any]:
@@ -87,10 +86,8 @@ def found(free: Mapping[tuple[str, int], Free], mends: Sequence[Mend]) -> dict[s
     return {"axes": [[name, a, f.name] for (name, a), f in free.items()], "mends": [m.told() for m in mends]}
 
 
-def free_sizes(
-    m: Model, model: ir.Model, free: Mapping[tuple[str, int], Free]
-) -> tuple[list[Mend], dict[str, Dims | None]]:
-    """Make sizes free in `model`, in place; what was changed, and what its outputs' axes are made of.
+def free_sizes(m: Model, model: ir.Model, free: Mapping[tuple[str, int], Free]) -> list[Mend]:
+    """Make sizes free in `model`, in place; what was changed.
 
     Raises
     ------
@@ -115,12 +112,11 @@ def free_sizes(
         if value.shape is not None:
             dims = [free[k].name if (k := (value.name or "", a)) in free else d for a, d in enumerate(value.shape)]
             value.shape = ir.Shape(dims)
-    shapes = {v.name or "": walk.dims(v) for v in model.graph.outputs}
-    said = [_output_shape(v, shapes[v.name or ""], free) for v in model.graph.outputs]
+    said = [_output_shape(v, walk.dims(v), free) for v in model.graph.outputs]
     forget_shapes(model)
     for value, shape in zip(model.graph.outputs, said, strict=True):
         value.shape = shape
-    return mends, shapes
+    return mends
 
 
 def _output_shape(value: ir.Value, dims: Dims | None, free: Mapping[tuple[str, int], Free]) -> ir.Shape | None:
@@ -149,11 +145,10 @@ def _output_shape(value: ir.Value, dims: Dims | None, free: Mapping[tuple[str, i
     return ir.Shape(known)
 
 
-def _constant_outputs(shapes: Mapping[str, Dims | None], free: Mapping[Any, Free]) -> list[str]:
+def _constant_outputs(model: ir.Model) -> list[str]:
     """Outputs that the free axes do not reach."""
-    wanted = set(free.values())
-    alone = [n for n, dims in shapes.items() if dims is not None and not any(f in wanted for d in dims for f in d)]
-    return [f"without the axis: output {', '.join(alone)}"] if alone else []
+    fixed = [v for v in model.graph.outputs if v.shape is not None and all(isinstance(d, int) for d in v.shape)]
+    return [f"without the axis: output {', '.join(v.name or '' for v in fixed)}"] if fixed else []
 
 
 def _proven(m: Model, model: ir.Model, free: Mapping[tuple[str, int], Free]) -> list[str]:

@@ -77,7 +77,7 @@ def _set_batch(m: Model, model: ir.Model, size: int, check: bool, notes: dict[st
         free = free_axes(m, ["batch"])
         batch = next(iter(free.values())).old
         if batch != size:
-            mends, _ = free_sizes(m, model, free)
+            mends = free_sizes(m, model, free)
             notes |= found(free, mends)
             say.append(f"it was {batch}; {sentence(mends)}")
         dynamic = {k: f.name for k, f in free.items()}
