@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def constant_if(
     m: Model,
     nodes: str | Iterable[str] | None = None,
-    branch: Literal["then", "else"] | None = None,
     *,
+    branch: Literal["then", "else"] | None = None,
     name: str | None = None,
     check: bool = True,
 ) -> Model:
@@ -94,7 +94,7 @@ def _taken(model: ir.Model, wanted: Sequence[str], taken: bool) -> list[str]:
     return [take(model, node, taken=taken) for node in found]
 
 
-def plain_code(*, nodes: Sequence[str] | None = None, branch: str | None = None) -> str:
+def plain_code(*, nodes: str | Iterable[str] | None = None, branch: str | None = None) -> str:
     """The plain code of a constant_if step.
 
     Examples
@@ -106,7 +106,7 @@ def plain_code(*, nodes: Sequence[str] | None = None, branch: str | None = None)
         lines = ["onnxscript.optimizer.optimize(model)  # folds constants, and with them the Ifs that they decide"]
         return program("constant_if", *lines, imports=["import onnxscript.optimizer"])
     return program(
-        "constant_if", f"wanted = {list(nodes)!r}",
+        "constant_if", f"wanted = {list(names("nodes", nodes))!r}",
         "for node in [n for n in model.graph if n.op_type == 'If' and n.name in wanted]:",
         f"    branch = node.attributes['{branch}_branch'].as_graph()",
         "    outputs, inner = list(branch.outputs), list(branch)",

@@ -124,7 +124,7 @@ def _refuse_opset(model: ir.Model, function: ir.Function) -> None:
         )
 
 
-def plain_code(*, op: str, function: str, sha256: str = "") -> str:
+def plain_code(*, op: str, function: Any, sha256: str = "") -> str:
     """The plain code of a custom_to_function step; the function is your own.
 
     Examples
@@ -132,6 +132,7 @@ def plain_code(*, op: str, function: str, sha256: str = "") -> str:
     >>> print(plain_code(op="my.own::Twist", function="twist").splitlines()[-2])
     model.functions[function.identifier()] = function
     """
+    function = function if isinstance(function, str) else getattr(function, "name", None) or function.__name__
     domain, _, bare = op.rpartition("::")
     return program(
         "custom_to_function", f"proto = ...  # {function}.to_function_proto(); sha256 {sha256 or 'unknown'}",

@@ -19,7 +19,6 @@ from onnx_lab.transforms.surgery.set_attribute import several
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
     import onnx_ir as ir
 
 
@@ -28,7 +27,7 @@ def insert_node(
     tensor: str,
     op: str,
     *,
-    inputs: Iterable[str | float | npt.NDArray[np.generic] | None] | None = None,
+    inputs: Iterable[str | float | np.ndarray[Any, np.dtype[Any]] | None] | None = None,
     attributes: Mapping[str, Any] | None = None,
     to: str | Iterable[str] | None = None,
     name: str | None = None,
@@ -131,8 +130,8 @@ def _end(model: ir.Model, value: ir.Value, out: ir.Value) -> None:
 
 
 def plain_code(
-    *, tensor: str, op: str, inputs: Sequence[Any] = (), attributes: Mapping[str, Any] | None = None,
-    to: Sequence[str] | None = None,
+    *, tensor: str, op: str, inputs: Iterable[Any] | None = None, attributes: Mapping[str, Any] | None = None,
+    to: str | Iterable[str] | None = None,
 ) -> str:  # fmt: skip
     """The plain code of an insert_node step.
 
@@ -141,10 +140,12 @@ def plain_code(
     >>> print(plain_code(tensor="h1", op="Clip", inputs=["h1", 0.0, 6.0]).splitlines()[-2])
     model.graph.sort()
     """
+    to = None if to is None else names("to", to)
+    given = [tensor] if inputs is None else as_option(list(inputs))
     some = f" and (user.name in {list(to)!r} or user.op_type in {list(to)!r})" if to else ""
     return "\n".join(
         [
-            *node_code(op, inputs, attributes or {}, f"{tensor}.{op.rpartition('::')[2]}"),
+            *node_code(op, given, as_option(attributes or {}), f"{tensor}.{op.rpartition('::')[2]}"),
             f"old = values[{tensor!r}]",
             "for user, index in list(old.uses()):",
             f"    if user is not node{some}:",

@@ -14,14 +14,13 @@ from onnx_lab.transforms.surgery._shapes import inform
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
     import onnx_ir as ir
 
 
 def make_node(
     m: Model,
     op: str,
-    inputs: str | float | Iterable[str | float | npt.NDArray[np.generic] | None],
+    inputs: str | float | Iterable[str | float | np.ndarray[Any, np.dtype[Any]] | None],
     output: str,
     *,
     attributes: Mapping[str, Any] | None = None,
@@ -30,7 +29,7 @@ def make_node(
 ) -> Model:
     """Make a node from scratch; its first result is a new output of the model.
 
-    A `insert_node` puts one between a tensor and its consumers instead.
+    `insert_node` puts one between a tensor and its consumers instead.
 
     Parameters
     ----------
@@ -64,13 +63,17 @@ def make_node(
     >>> print(*m.outputs)
     logits: float32[batch, 4] probabilities: float32[batch, 4]
     """
-    given = [inputs] if isinstance(inputs, str | int | float) else list(inputs)
+    given = _several(inputs)
     own = dict(attributes or {})
     return edited(
         m, "make_node", lambda g: _make(g, op, given, output, own),
         options={"op": op, "inputs": as_option(given), "output": output, "attributes": as_option(own)}, name=name,
         promise="same", check=check,
     )  # fmt: skip
+
+
+def _several(inputs: Any) -> list[Any]:
+    return [inputs] if isinstance(inputs, str | int | float) else list(inputs)
 
 
 def _make(model: ir.Model, op: str, given: Sequence[Any], output: str, own: Mapping[str, Any]) -> list[str]:
@@ -114,7 +117,7 @@ def node_code(op: str, inputs: Sequence[Any], attributes: Mapping[str, Any], nam
     return lines + ([f"model.opset_imports.setdefault({domain!r}, 1)"] if domain else [])
 
 
-def plain_code(*, op: str, inputs: Sequence[Any], output: str, attributes: Mapping[str, Any] | None = None) -> str:
+def plain_code(*, op: str, inputs: Any, output: str, attributes: Mapping[str, Any] | None = None) -> str:
     """The plain code of a make_node step.
 
     Examples
@@ -125,7 +128,9 @@ def plain_code(*, op: str, inputs: Sequence[Any], output: str, attributes: Mappi
     return "\n".join(
         [
             "import onnx_ir.passes.common",
-            *node_code(op, inputs, attributes or {}, f"{output}.{op.rpartition('::')[2]}"),
+            *node_code(
+                op, as_option(_several(inputs)), as_option(attributes or {}), f"{output}.{op.rpartition('::')[2]}"
+            ),
             f"node.outputs[0].name = {output!r}",
             "model.graph.append(node)",
             "model.graph.outputs.append(node.outputs[0])",

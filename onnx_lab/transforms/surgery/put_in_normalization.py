@@ -24,8 +24,8 @@ _DTYPES = ("uint8", "int32", "float32", "float16")
 def put_in_normalization(
     m: Model,
     tensor: str,
-    mean: float | Iterable[float] = 0.0,
-    std: float | Iterable[float] = 1.0,
+    mean: float | Iterable[float],
+    std: float | Iterable[float],
     *,
     axis: int = 1,
     dtype: str | None = None,
@@ -40,7 +40,7 @@ def put_in_normalization(
     tensor : str
         The input.
     mean, std : float or iterable of float
-        One number, or one for each channel. Defaults 0 and 1.
+        One number, or one for each channel.
     axis : int, default 1
         Where the channels are; -1 for images with the channels last.
     dtype : {"uint8", "int32", "float32", "float16"}, optional
@@ -68,7 +68,7 @@ def put_in_normalization(
     >>> str(m.inputs[0])
     'x: uint8[batch, 8]'
     """
-    means, stds = (list(v) if isinstance(v, Iterable) else [float(v)] for v in (mean, std))
+    means, stds = _list(mean), _list(std)
     if dtype is not None:
         one_of("dtype", dtype, _DTYPES)
     if not all(stds):
@@ -79,6 +79,10 @@ def put_in_normalization(
         options={"tensor": tensor, "mean": means, "std": stds, "axis": axis, "dtype": dtype}, name=name,
         promise="may differ" if raw is None else "same", check=check, translate=raw,
     )  # fmt: skip
+
+
+def _list(numbers: float | Iterable[float]) -> list[float]:
+    return [float(x) for x in numbers] if isinstance(numbers, Iterable) else [float(numbers)]
 
 
 def _put_in(
@@ -165,7 +169,7 @@ def _raw(feeds: Feeds, name: str, means: Sequence[float], stds: Sequence[float],
 
 
 def plain_code(
-    *, tensor: str, mean: Sequence[float], std: Sequence[float], axis: int = 1, dtype: str | None = None
+    *, tensor: str, mean: float | Iterable[float], std: float | Iterable[float], axis: int = 1, dtype: str | None = None
 ) -> str:
     """The plain code of a put_in_normalization step.
 
@@ -181,7 +185,7 @@ def plain_code(
     return program(
         "put_in_normalization", f"value = next(v for v in model.graph.inputs if v.name == {tensor!r})",
         "uses = [(use.node, use.idx) for use in value.uses()]", "new = []", *cast,
-        f"for op, numbers in (('Sub', {list(mean)!r}), ('Div', {list(std)!r})):",
+        f"for op, numbers in (('Sub', {_list(mean)!r}), ('Div', {_list(std)!r})):",
         "    array = np.array(numbers, np.float32)",
         f"    array = array.reshape([-1] + [1] * (len(value.shape) - 1 - {axis} % len(value.shape)))",
         "    constant = ir.Value(name=f'{value.name}.{op}', const_value=ir.tensor(array))",

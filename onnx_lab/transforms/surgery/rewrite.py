@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from onnx_lab._quiet import quiet
@@ -15,15 +15,15 @@ from onnx_lab.transforms.surgery.drop_dead import sweep
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    from onnxscript.rewriter import RewriteRule, RewriteRuleClassBase, RewriteRuleSet
+    from onnxscript.rewriter import RewriteRule, RewriteRuleClassBase
 
-#: A pattern and its replacement: two functions of ``op`` and the pattern's inputs.
-Pair = tuple[Callable[..., Any], Callable[..., Any]]
+#: A rule may fire so often, or four times for each node.
+_LEAST = 1000
 
 
 def rewrite(
     m: Model,
-    rules: RewriteRule | RewriteRuleSet | type[RewriteRuleClassBase] | Pair | Iterable[Any],
+    rules: Any,
     *,
     name: str | None = None,
     check: bool = True,
@@ -90,7 +90,8 @@ def _flat(rules: Any) -> Iterable[RewriteRule]:
         )  # fmt: skip
     elif isinstance(rules, tuple) and len(rules) == 2 and all(_is_function(r) for r in rules):
         pattern, replacement = rules
-        yield RewriteRule(pattern, replacement, name=f"{pattern.__name__} → {replacement.__name__}")
+        named = "<lambda>" not in (pattern.__name__, replacement.__name__)
+        yield RewriteRule(pattern, replacement, name=f"{pattern.__name__} → {replacement.__name__}" if named else None)
     elif isinstance(rules, list | tuple) and rules:
         for rule in rules:
             yield from _flat(rule)
@@ -114,8 +115,8 @@ def _titles(rules: Sequence[RewriteRule]) -> list[str]:
 class _Counted:
     """A rule that counts how often it fired, and is otherwise the rule."""
 
-    def __init__(self, rule: RewriteRule) -> None:
-        self.rule, self.fired = rule, 0
+    def __init__(self, rule: RewriteRule, title: str, most: int) -> None:
+        self.rule, self.title, self.most, self.fired = rule, title, most, 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.rule, name)
@@ -123,16 +124,24 @@ class _Counted:
     def try_rewrite(self, *args: Any, **options: Any) -> Any:
         done = self.rule.try_rewrite(*args, **options)
         self.fired += done is not None
+        if self.fired > self.most:
+            raise TransformError(
+                f"surgery.rewrite: {self.title} fires without end: it matches what it writes",
+                do="a condition, or another replacement",
+            )
         return done
 
 
 def _rewrite(model: ir.Model, rules: Sequence[RewriteRule], titles: Sequence[str]) -> list[str]:
     from onnxscript.rewriter import RewriteRuleSet
 
-    counted: list[Any] = [_Counted(r) for r in rules]
+    most = max(_LEAST, 4 * sum(1 for _ in model.graph.all_nodes()))
+    counted: list[Any] = [_Counted(r, t, most) for r, t in zip(rules, titles, strict=True)]
     try:
         with quiet("onnxscript", "onnx_ir"):
             RewriteRuleSet(counted).apply_to_model(model)
+    except TransformError:
+        raise
     except Exception as e:  # the rules are the user's: whatever they raise is told as theirs
         raise TransformError(f"surgery.rewrite: a rule failed: {type(e).__name__}: {e}") from e
     sweep(model)
@@ -161,7 +170,7 @@ def _nearest(model: ir.Model, rule: RewriteRule) -> str:
     return f"; nearest at {near[0].root_node.name}" + (f": {reason[0]}" if reason else "")
 
 
-def plain_code(*, rules: Sequence[str]) -> str:
+def plain_code(*, rules: Any) -> str:
     """The plain code of a rewrite step; the rules are your own.
 
     Examples
@@ -169,8 +178,9 @@ def plain_code(*, rules: Sequence[str]) -> str:
     >>> print(plain_code(rules=["idle"]).splitlines()[-2])
     print(RewriteRuleSet(rules).apply_to_model(model))
     """
+    titles = rules if isinstance(rules, list) and all(isinstance(r, str) for r in rules) else _titles([*_flat(rules)])
     return program(
-        "rewrite", f"rules = [...]  # your rules: {', '.join(rules)}",
+        "rewrite", f"rules = [...]  # your rules: {', '.join(titles)}",
         "print(RewriteRuleSet(rules).apply_to_model(model))",
         imports=["from onnxscript.rewriter import RewriteRuleSet"],
     )  # fmt: skip

@@ -15,14 +15,13 @@ from onnx_lab.transforms.surgery._shapes import forget_behind
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
     import onnx_ir as ir
 
 
 def set_weight(
     m: Model,
     weight: str,
-    value: npt.NDArray[np.generic] | float | str | Path,
+    value: np.ndarray[Any, np.dtype[Any]] | float | str | Path,
     *,
     new_shape: bool = False,
     name: str | None = None,
@@ -146,6 +145,7 @@ def plain_code(*, weight: str, value: Any, new_shape: bool = False) -> str:
     >>> print(plain_code(weight="b2", value={"array": [0.0], "dtype": "float32"}).splitlines()[-2])
     weight.const_value = ir.tensor(array, name='b2')
     """
+    value = value if isinstance(value, Mapping | int | float) else as_option(_array(value))
     array = (
         as_code(value, f"{weight}.npy") if isinstance(value, Mapping)
         else f"np.full_like(weight.const_value.numpy(), {value!r})"

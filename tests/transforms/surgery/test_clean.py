@@ -56,13 +56,13 @@ def test_an_open_question_stays_and_says_on_what_it_depends(tmp_path: Path) -> N
     assert "0 Ifs have a condition that is known" in said(same)
     assert "If if stays: is_one depends on x" in said(same)
     with pytest.raises(TransformError, match="Name:'squeeze'"):  # random feeds are wider
-        lab.surgery.constant_if(m, "if", "then")
-    forced = lab.surgery.constant_if(m, "if", "then", check=False)
+        lab.surgery.constant_if(m, "if", branch="then")
+    forced = lab.surgery.constant_if(m, "if", branch="then", check=False)
     assert "If" not in forced.header.operators
     assert np.array_equal(answer(forced, x=X[:, None])["y"], -X)
     assert "'if'" in code_for(forced.lineage[-1])
     with pytest.raises(BadInput, match="neg is a Neg"):
-        lab.surgery.constant_if(m, "neg", "then")
+        lab.surgery.constant_if(m, "neg", branch="then")
     with pytest.raises(BadInput, match="nodes without branch"):
         lab.surgery.constant_if(m, "if")
 

@@ -173,10 +173,10 @@ def test_bytes_in_and_floats_out_of_the_graph_again(tmp_path: Path) -> None:
     assert str(floats.inputs[0]) == "x: float32[n, 3, 9, 9]"
     assert same(bare, floats, normal)
     with pytest.raises(BadInput, match="2 numbers for axis 1 of x, which is 3"):
-        lab.surgery.put_in_normalization(bare, "x", [1, 2])
+        lab.surgery.put_in_normalization(bare, "x", [1, 2], 1)
     ids = small(
         tmp_path, [helper.make_node("Cast", ["x"], ["y"], "cast", to=TensorProto.FLOAT)],
         [("x", np.int64, ["n"])], [("y", np.float32, ["n"])], name="ids",
     )  # fmt: skip
     with pytest.raises(TransformError, match="x is int64, and only floats"):
-        lab.surgery.put_in_normalization(ids, "x", 1)
+        lab.surgery.put_in_normalization(ids, "x", 1, 1)

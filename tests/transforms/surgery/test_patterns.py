@@ -61,7 +61,7 @@ def test_each_rule_says_how_often_it_fired(tmp_path: Path) -> None:
 def test_what_is_no_rule_and_a_rule_that_fails_are_told(tmp_path: Path) -> None:
     m = silus(tmp_path)
     with pytest.raises(BadInput, match=r"rules: 'relu'(.|\n)*pairs of functions"):
-        lab.surgery.rewrite(m, "relu")  # type: ignore[arg-type]
+        lab.surgery.rewrite(m, "relu")
 
     def sigmoid(op: Any, x: Any) -> Any:
         return op.Sigmoid(x)
@@ -69,6 +69,8 @@ def test_what_is_no_rule_and_a_rule_that_fails_are_told(tmp_path: Path) -> None:
     def broken(op: Any, x: Any) -> Any:
         raise KeyError("scale")
 
+    with pytest.raises(TransformError, match="relu → relu fires without end"):
+        lab.surgery.rewrite(lab.samples.tiny(), [(relu, relu)])
     with pytest.raises(TransformError, match="a rule failed: KeyError: 'scale'"):
         lab.surgery.rewrite(m, (sigmoid, broken))
 
