@@ -7,6 +7,7 @@ batch and which the sequence is read from the axis names that exporters write, e
 from __future__ import annotations
 
 import functools
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from onnx_lab.task import Feeds
 DEFAULT_IDS = 100
 #: Pixels per side where an image's height and width are free.
 DEFAULT_PIXELS = 224
+#: No input is larger.
+_MOST_NUMBERS = 4_000_000_000
 
 _BATCH = re.compile(r"^(n|b|bs)$|batch|^num_samples$")
 _SEQUENCE = re.compile(r"^(s|l|t)$|seq|length|tokens|time")
@@ -213,7 +216,18 @@ def _shape(spec: TensorSpec, batch: int, seq: int, axes: Mapping[str, int]) -> t
         else:
             # an unnamed second axis of four is the channels of an image
             shape.append(sizes.get(axis_kind(spec, axis), 3 if len(spec.shape) == 4 else 1))
+    _check_size(spec, shape)
     return tuple(shape)
+
+
+def _check_size(spec: TensorSpec, shape: Sequence[int]) -> None:
+    """Refuse what no machine holds: a damaged file may ask for it."""
+    if min(shape, default=0) < 0 or math.prod(shape) > _MOST_NUMBERS:
+        raise BadInput(
+            f"input {spec} with a size of {list(shape)}",
+            accepted=f"sizes of 0 or more, {_MOST_NUMBERS:.0e} numbers at most",
+            do="fix the sizes of its axes: lab.fix_shapes, or feeds of your own",
+        )
 
 
 def _values(

@@ -85,6 +85,7 @@ def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:
 
 def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
     from onnx_lab.measure import _fault_code, code
+    from onnx_lab.measure._nodes_code import nodes_code
 
     def infer(given: Mapping[str, Any]) -> str:
         m, feeds = given["m"], given["feeds"]
@@ -108,6 +109,7 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
 
     return {
         "inspect": lambda _: code.inspect_code(),
+        "nodes": lambda given: nodes_code(given.get("what", "*")),
         "infer": infer,
         "compare": lambda given: code.compare_code(given.get("target")),
         "accuracy": lambda given: code.accuracy_code(given.get("target")),

@@ -45,7 +45,7 @@ class Activations:
     ----------
     peak_bytes : int
         The most that is alive at once, in the order of the file: from where a tensor is made to its last use. Inputs
-        and outputs of the graph count too.
+        of the graph are its caller's and stay; its outputs stay from where they are made.
     peak_node : str
         The node that runs at that moment.
     total_bytes : int
@@ -84,7 +84,7 @@ def activations_of(graph: ir.Graph, shapes: Shapes) -> Activations:
         for value in (*node.inputs, *_captured(node)):
             if value is not None:
                 last[id(value)] = place
-    outputs = {id(v) for v in graph.outputs}
+    stay = {id(v) for v in (*graph.inputs, *graph.outputs)}
     alive = {id(v): tensor_bytes(shapes, v.name or "") or 0 for v in graph.inputs if v.name not in graph.initializers}
     ends: dict[int, list[int]] = {}
     for key, place in last.items():
@@ -99,7 +99,7 @@ def activations_of(graph: ir.Graph, shapes: Shapes) -> Activations:
         if now > peak:
             peak, where = now, node_label(node)
         unused = [id(v) for v in node.outputs if id(v) not in last]
-        now -= sum(alive.pop(v, 0) for v in (*ends.get(place, ()), *unused) if v not in outputs)
+        now -= sum(alive.pop(v, 0) for v in (*ends.get(place, ()), *unused) if v not in stay)
     return Activations(peak, where, total, tensors, unknown)
 
 

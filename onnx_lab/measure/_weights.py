@@ -55,10 +55,10 @@ def _user(value: ir.Value) -> ir.Node | None:
     """The first node that uses a weight, behind those that only change its form."""
     node = next(iter(value.consumers()), None)
     for _ in range(_REACH):
-        if node is None or node.op_type not in _FORM:
+        if node is None or node.op_type not in _FORM or node.inputs[0] is not value:
             break
-        behind = next((c for v in node.outputs for c in v.consumers()), None)
-        node = behind or node
+        value = node.outputs[0]
+        node = next(iter(value.consumers()), None) or node
     return node
 
 

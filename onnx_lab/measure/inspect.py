@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -218,11 +219,13 @@ def inspect(
 def _inspected(
     m: Model, sizes: Mapping[str, tuple[int, ...]], target: str | Target | None, profile: Profile | None
 ) -> Inspection:
-    graph = m.to_graph()
+    with ThreadPoolExecutor(1) as beside:  # the child works while the graph is read here
+        asked = beside.submit(shapes_of, m, sizes)
+        graph = m.to_graph()
+    shapes = asked.result()
     nodes = list(graph.graph.all_nodes())
     operators = Counter(operator_of(n) for n in nodes)
     fused, still_open = fused_blocks(graph.graph), open_blocks(graph.graph)
-    shapes = shapes_of(m, sizes)
     pairs = list(weights_of(graph))
     weight_bytes: Counter[int] = Counter()
     for weight, user in pairs:

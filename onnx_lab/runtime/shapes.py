@@ -12,7 +12,7 @@ from onnx_lab.model import Model
 from onnx_lab.runtime.client import helper
 
 #: A graph of ten thousand nodes takes a second; longer is a hang.
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 30.0
 
 Shape = tuple[int | str | None, ...]
 
