@@ -87,7 +87,7 @@ def _traced(a: Path, b: Path) -> dict[str, object]:
     ids = np.random.default_rng(0).integers(1000, 30_000, (4, 128))
     feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     start = time.perf_counter()
-    found = lab.trace(lab.load(a), lab.load(b), feeds, cap_mb=256)
+    found = lab.trace(lab.load(a), lab.load(b), feeds, cap_mb=400)
     assert found.first is not None
     return {
         "seconds": time.perf_counter() - start,

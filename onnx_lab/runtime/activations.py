@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onnx_lab import workspace
+from onnx_lab._in_place import let_go_of_pages
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.runtime._gates import Gates, gated
 from onnx_lab.runtime.client import Worker
@@ -27,6 +28,11 @@ Array = npt.NDArray[np.generic]
 
 #: So few tensors are all outputs of the session; more get gates, so that it holds no more than what is asked for.
 _FEW = 8
+
+
+#: How sessions are opened. Optimizing would change the order in which gates let go of what they read.
+_GATED = {"graph_optimization_level": "disable", "lean": True}
+_PLAIN = {"graph_optimization_level": "basic"}
 
 
 class Tap:
@@ -140,7 +146,7 @@ def tapped(
     with workspace.scratch() as folder:
         gates = _save(graph, inner, folder / "tapped.onnx")
         m = workspace.open_model(folder / "tapped.onnx")
-        with Worker.for_model(m, Target(threads=threads), hints={"graph_optimization_level": "basic"}) as worker:
+        with Worker.for_model(m, Target(threads=threads), hints=_GATED if gates.places else _PLAIN) as worker:
             yield Tap(worker, given, inner, gates, cap_bytes)
 
 
@@ -156,6 +162,7 @@ def _save(graph: ir.Model, names: Sequence[str], path: Path) -> Gates:
         copy.graph.outputs.extend(known[n] for n in names if known[n] not in copy.graph.outputs)
     # weights beside the graph, tensor by tensor: in one protobuf they would be in memory three times
     ir.save(copy, path, external_data=f"{path.name}.data")
+    let_go_of_pages(graph)
     return gates
 
 
