@@ -71,7 +71,7 @@ def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:
 
 
 def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
-    from onnx_lab.measure import code
+    from onnx_lab.measure import code, diff_code
 
     def infer(given: Mapping[str, Any]) -> str:
         m, feeds = given["m"], given["feeds"]
@@ -95,6 +95,8 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
 
     return {
         "inspect": lambda _: code.inspect_code(),
+        "view": lambda _: diff_code.view_code(),
+        "diff": lambda _: diff_code.diff_code(),
         "infer": infer,
         "compare": lambda given: code.compare_code(given.get("target")),
         "accuracy": lambda given: code.accuracy_code(given.get("target")),

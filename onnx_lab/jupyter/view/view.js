@@ -95,6 +95,7 @@ class View {
       followed: shown === null ? new Set() : followed(this.scene, shown).lines,
     };
     this.painter.draw(this.graph, this.scene, this.camera, mark);
+    this.root.dataset.painted = "true"; // for who waits for the first picture
   }
 
   // The box that stands for another one: itself, or the closed group that holds it.
@@ -107,10 +108,12 @@ class View {
     const { k, x, y } = this.camera, box = this.canvas.getBoundingClientRect();
     const px = (e.clientX - box.left - x) / k, py = (e.clientY - box.top - y) / k;
     const inside = (r) => px >= r.x && px <= r.x + r.w && py >= r.y && py <= r.y + r.h;
+    const titled = this.scene.frames.findLast((f) => f.title && inside(f) && inside(f.title));
+    if (titled) return { id: titled.id, frame: true, title: true };
     const closed = this.scene.boxes.find(inside);
     if (closed) return { id: closed.id, frame: false };
     const frame = this.scene.frames.filter(inside).sort((a, b) => b.depth - a.depth)[0];
-    return frame ? { id: frame.id, frame: true, title: (py - Math.max(frame.y, -y / k)) * k < Math.max(30 * k, 22) } : null;
+    return frame ? { id: frame.id, frame: true, title: false } : null;
   }
 
   // -- camera -------------------------------------------------------------------------------------------------------
