@@ -47,7 +47,7 @@ CLOSED = f"""() => {{
   const view = {VIEW}, {{ k, x, y }} = view.camera, area = view.canvas.getBoundingClientRect();
   const at = b => [area.left + (b.x + b.w / 2) * k + x, area.top + (b.y + b.h / 2) * k + y];
   const seen = view.scene.boxes.filter(b => view.graph.isGroup(b.id)).map(b => [b.id, ...at(b)])
-    .filter(([, X, Y]) => X > area.left + 9 && X < area.right - 9 && Y > area.top + 9 && Y < area.bottom - 9);
+    .filter(([, X, Y]) => X > area.left + 9 && X < area.right - 9 && Y > area.top + 90 && Y < area.bottom - 9);
   return seen[Math.floor(seen.length / 2)] ?? null;
 }}"""
 
@@ -80,7 +80,7 @@ def test_ten_thousand_nodes(open_notebook: Opener) -> None:
     assert min(took) < 2, took
     assert notebook.watch.bytes_in - before < 1_000_000
     opened = [opening(notebook) for _ in range(4)]
-    assert sorted(opened)[1] < 300, opened
+    assert sorted(opened)[2] < 300, opened
     stalls = [panning(notebook) for _ in range(3)]
     assert min(stalls) < 100, stalls
     print(f"\nfirst paint {took} s, {notebook.watch.bytes_in - before} bytes, opened in {opened} ms, gaps {stalls} ms")

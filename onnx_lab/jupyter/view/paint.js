@@ -18,7 +18,10 @@ class Painter {
     for (const name of INKS) this.ink[name] = getComputedStyle(this.probes[name]).color;
     this.font = getComputedStyle(this.canvas).fontFamily || "sans-serif";
     this.cut.clear();
+    this.theme = this.seen();
   }
+
+  seen() { return ["text", "page"].map((name) => getComputedStyle(this.probes[name]).color).join(); }
 
   resize(w, h) {
     const dots = window.devicePixelRatio || 1;
@@ -28,6 +31,7 @@ class Painter {
   }
 
   draw(graph, scene, camera, mark) {
+    if (this.seen() !== this.theme) this.read();
     const { pen, dots } = this, { k } = camera;
     pen.setTransform(dots, 0, 0, dots, 0, 0);
     pen.clearRect(0, 0, this.w, this.h);
@@ -83,7 +87,7 @@ class Painter {
     for (const strong of [false, true]) {
       pen.strokeStyle = pen.fillStyle = strong ? ink.accent : ink.line;
       pen.lineWidth = strong ? thin * 1.7 : thin;
-      pen.globalAlpha = dim && !strong ? 0.55 : 1;
+      pen.globalAlpha = dim && !strong ? 0.7 : 1;
       pen.beginPath();
       const heads = [];
       for (const l of inSight) {

@@ -9,9 +9,8 @@ class View {
     this.build(el);
     this.compose();
     this.fit(false);
-    this.selected = model.get("selected")[0];
-    this.side.show(this.selected, model.get("title"));
-    if (this.selected !== undefined) this.reveal(this.selected);
+    this.side.show(undefined, model.get("title"));
+    this.follow(model.get("selected")[0]);
   }
 
   build(el) {
@@ -60,7 +59,10 @@ class View {
       if (e.key === "Enter") this.step(e.shiftKey ? -1 : 1);
       if (e.key === "Escape") { search.value = ""; this.find(""); canvas.focus(); }
     });
-    probes.addEventListener("transitionend", () => { this.painter.read(); this.redraw(); }); // another theme
+    // another theme: its style sheet comes a moment after the page says so
+    for (const end of ["transitionend", "transitioncancel"]) probes.addEventListener(end, () => this.redraw());
+    this.themes = new MutationObserver(() => [0, 150, 500, 1500].forEach((ms) => setTimeout(() => this.redraw(), ms)));
+    this.themes.observe(document.body, { attributes: true });
     this.sizes = new ResizeObserver(() => this.resized());
     this.sizes.observe(this.stage);
     this.resized();
@@ -260,7 +262,18 @@ class View {
       this.wanted.delete(g);
       waiting.forEach((come) => come());
     }
-    if (this.selected !== undefined) this.side.show(this.selected, this.model.get("title"));
+    if (this.later !== undefined) this.follow(this.later);
+    else if (this.selected !== undefined) this.side.show(this.selected, this.model.get("title"));
+  }
+
+  // What Python selected; before its name has come, later.
+  follow(b) {
+    const known = b === undefined || (this.graph.boxes.has(b) && this.graph.around(b)[0] === this.graph.head.root);
+    this.later = known ? undefined : b;
+    if (!known || b === this.selected) return;
+    this.selected = b;
+    this.told();
+    if (b !== undefined) this.reveal(b, false);
   }
 
   async toggle(g) {
@@ -362,13 +375,7 @@ async function render({ model, el }) {
   const take = async (part) => { graph.add(await unpack(part)); view.arrived(); };
   const index = () => take(model.get("index")), rest = () => take(model.get("rest"));
   const answer = (message, buffers) => take(buffers[0]);
-  const chosen = () => {
-    const [b] = model.get("selected");
-    if (b === view.selected) return;
-    view.selected = b;
-    view.told();
-    if (b !== undefined) view.reveal(b, false);
-  };
+  const chosen = () => view.follow(model.get("selected")[0]);
   model.on("change:index", index);
   model.on("change:rest", rest);
   model.on("change:selected", chosen);
@@ -377,6 +384,7 @@ async function render({ model, el }) {
   rest();
   return () => {
     view.sizes.disconnect();
+    view.themes.disconnect();
     model.off("change:index", index);
     model.off("change:rest", rest);
     model.off("change:selected", chosen);

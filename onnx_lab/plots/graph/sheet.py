@@ -100,8 +100,10 @@ class Sheet:
         seen = len(groups[self.tree.root].children)
         waiting = [c for c in groups[self.tree.root].children if c in groups]
         while waiting:
-            waiting.sort(key=self.size)
+            waiting.sort(key=lambda c: (sum(self.counts(c).values()), self.size(c)))
             g = waiting.pop()
+            if self._counts and g not in self._counts:
+                continue  # nothing was done in it
             if seen + len(groups[g].children) - 1 > _OPEN:
                 continue
             chosen.append(g)
