@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from onnx_lab import errors as errors
     from onnx_lab import plots as plots
     from onnx_lab import samples as samples
+    from onnx_lab import surgery as surgery
     from onnx_lab import workspace as workspace
     from onnx_lab._load import load as load
     from onnx_lab.background.job import Job as Job
@@ -92,6 +93,7 @@ _HOME = {
     "samples": ("samples", ""),
     "simplify": ("transforms.simplify", "simplify"),
     "start": ("background.job", "start"),
+    "surgery": ("surgery", ""),
     "trace": ("measure.trace", "trace"),
     "verdict": ("measure.verdict", "verdict"),
     "view": ("jupyter.view.door", "view"),

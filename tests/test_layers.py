@@ -52,7 +52,7 @@ FILES = sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))
 @pytest.mark.parametrize("file", FILES)
 def test_imports_go_one_way(file: str) -> None:
     own = file.split("/")[0] if "/" in file else CORE
-    if file in ("__init__.py", "samples/data/make_docstrings.py"):  # the public face names everything, lazily
+    if file in ("__init__.py", "surgery.py", "samples/data/make_docstrings.py"):  # a public face names all, lazily
         return
     for module in imported(PACKAGE / file):
         other = room(module)

@@ -93,7 +93,8 @@ def bert(folder: str | Path | None = None, *, seed: int = 0, offline: bool | Non
     """A real pretrained BERT as a text classifier, its tokenizer, a Task on real text, and calibration feeds.
 
     The weights are all-MiniLM-L6-v2: from `folder`, else the local hub cache, else the hub, else the package of the
-    extra ``[offline]``. The head on top is trained on frozen features the first time, and kept in the workspace.
+    extra ``[offline]``. The head on top was trained on frozen features and comes with this package; for another `seed`
+    or other weights it is trained the first time (about a minute), and kept in the workspace.
 
     Parameters
     ----------

@@ -41,6 +41,12 @@ window.lab = (() => {
       shared.insertCell(shared.cells.length, { cell_type: 'code', source: text, metadata: { trusted: true } });
       return shared.cells.length - 1;
     },
+    replace: texts => {
+      const shared = panel().content.model.sharedModel;
+      const cells = texts.map(source => ({ cell_type: 'code', source, metadata: { trusted: true } }));
+      shared.deleteCellRange(1, shared.cells.length);
+      shared.insertCells(1, cells);
+    },
     ask: (code, seconds) => {
       const began = performance.now();
       const answer = { ms: 0, status: '', text: '' };

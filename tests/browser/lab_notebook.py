@@ -79,6 +79,16 @@ class Notebook:
         self.ask("None", timeout_s=60)
         return self
 
+    def reuse(self, cells: Sequence[str], picture: str, width: int, height: int) -> Notebook:
+        """The same page and kernel for another test: its jobs are ended, and these cells stand behind the first."""
+        self.ask("[job.cancel() for job in lab.jobs()] if 'lab' in globals() else None")
+        self.page.set_viewport_size({"width": width, "height": height})
+        self._picture = self._picture.with_stem(picture)
+        self._call("replace", list(cells))
+        if self.value("'w' in globals()") == "False":  # a test before restarted the kernel: `SETUP` is gone
+            self.run(0)
+        return self
+
     def reload(self) -> Notebook:
         """As F5: a new page on the file as it was last saved, with the same kernel, which may be busy."""
         self.page.reload(wait_until="domcontentloaded")

@@ -5,72 +5,19 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 from lab_contrast import too_faint
+from lab_dashboard import FORTY, SELECT, SHOW, button, field, rows, status
 from lab_notebook import SETUP, Notebook
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.slow
 
 Opener = Callable[..., Notebook]
 
-SHOW = "board = %onnx_lab m\nboard"
-#: Forty rows as after a run, without the run.
-FORTY = """
-from onnx_lab.jupyter.dashboard import changes
-def forty(s):
-    s = changes.planned(s)
-    for i in range(37):
-        s = changes.planned(changes.set_option(s, 2, "block_size", str(i + 1)))
-    for i, v in enumerate(s.variants):
-        s = changes.learn(s, v.id, state="done", asked="random feeds", cosine=1.0, size_bytes=10**6 * (i + 1), p50=0.01,
-                          low=0.009, high=0.011, ratio=1.0, ratio_low=0.9, ratio_high=1.1)
-    return s
-_ = board._store.change(forty)"""
 
-#: Select a row; milliseconds until a chart marks it. Comes back when all charts are drawn anew.
-SELECT = """async index => {
-  const row = document.querySelectorAll("[role=grid] tbody tr")[index];
-  const name = row.querySelector("th").innerText.replace(/^[↳\\s]+/, "").split("\\n")[0].trim();
-  const charts = [...document.querySelectorAll(".ol-chart")];
-  const drawn = c => c.textContent.includes("▸ " + name);
-  const picked = c => drawn(c) || c.querySelector("text.ol-picked")?.textContent.includes(name);
-  const until = async there => {
-    while (!there() && performance.now() - began < 5000) await new Promise(r => requestAnimationFrame(r));
-    return performance.now() - began;
-  };
-  const began = performance.now();
-  row.click();
-  const first = await until(() => charts.some(picked));
-  const last = await until(() => charts.every(drawn));
-  return [first, last];
-}"""
-
-
-def button(notebook: Notebook, name: str) -> Locator:
-    # by its words: the accessible name is its tooltip, which says more
-    return notebook.page.locator(".ol-board button", has_text=name).first
-
-
-def rows(notebook: Notebook) -> Locator:
-    return notebook.page.get_by_role("grid", name="Variants").locator("tbody tr")
-
-
-def field(notebook: Notebook, name: str) -> Locator:
-    return notebook.page.locator(".ol-board").get_by_label(name, exact=True).first
-
-
-def status(notebook: Notebook) -> str:
-    return notebook.page.locator(".ol-board [role=status]").inner_text()
-
-
-def shown(open_notebook: Opener, **options: object) -> Notebook:
-    notebook = open_notebook([SETUP, SHOW], **options)
-    notebook.run(0)
+def shown(lend: Opener, **size: int) -> Notebook:
+    notebook = lend(SHOW, **size)
     notebook.run(1)
     notebook.page.locator(".ol-board").wait_for()
     return notebook
@@ -100,22 +47,8 @@ def test_the_first_paint_comes_soon(open_notebook: Opener) -> None:
     assert min(took) < 1.5, took
 
 
-def test_the_kernel_stays_free_and_a_cancel_is_heard(open_notebook: Opener, kernel: str) -> None:
-    notebook = shown(open_notebook, kernel=kernel)
-    took: list[float] = []
-    while len(took) < 3 and (not took or took[-1] >= 1):
-        notebook.page.locator(".ol-board button", has_text="Run").first.click()
-        notebook.wait(lambda: status(notebook).startswith("measuring"), "a measurement", 120)
-        if not took:
-            answers = [notebook.ask("1+1").seconds for _ in range(9)]
-            assert statistics.median(answers) < 0.3, answers
-        button(notebook, "Cancel").click()
-        took.append(notebook.wait(lambda: "cancelled" in status(notebook), "the end", 10))
-    assert min(took) < 1, took
-
-
-def test_keys_select_a_row_and_the_charts_follow(open_notebook: Opener) -> None:
-    notebook = shown(open_notebook)
+def test_keys_select_a_row_and_the_charts_follow(shared: Opener) -> None:
+    notebook = shown(shared)
     notebook.ask(FORTY)
     notebook.wait(lambda: rows(notebook).count() == 40, "forty rows")
     notebook.wait(lambda: notebook.page.locator(".ol-chart .js-plotly-plot").count() == 3, "three charts")
@@ -133,8 +66,8 @@ def test_keys_select_a_row_and_the_charts_follow(open_notebook: Opener) -> None:
     assert statistics.median(last for _, last in took) < 1000, took
 
 
-def test_a_reload_and_a_restart(open_notebook: Opener) -> None:
-    notebook = shown(open_notebook)
+def test_a_reload_and_a_restart(shared: Opener) -> None:
+    notebook = shown(shared)
     seconds(notebook, "2")
     run_to_the_end(notebook)
     names = rows(notebook).locator("th").all_inner_texts()
@@ -157,9 +90,9 @@ def test_a_reload_and_a_restart(open_notebook: Opener) -> None:
     assert field(notebook, "seconds").input_value() == "2"
 
 
-def test_two_dashboards_in_one_notebook(open_notebook: Opener) -> None:
-    notebook = open_notebook([SETUP, SHOW, "other = %onnx_lab w\nother"])
-    notebook.run_all()
+def test_two_dashboards_in_one_notebook(shared: Opener) -> None:
+    notebook = shown(shared)
+    notebook.run(notebook.add("other = %onnx_lab w\nother"))
     notebook.page.locator(".ol-board").nth(1).wait_for()
     second = notebook.page.locator(".ol-board").nth(1)
     second.get_by_role("checkbox", name="fp16").click()
@@ -167,15 +100,16 @@ def test_two_dashboards_in_one_notebook(open_notebook: Opener) -> None:
     assert "fp16" not in notebook.value("[s.verb for s in board.state.steps]")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1024, 640])
-def test_it_fits_and_reads(open_notebook: Opener, theme: str, width: int) -> None:
-    notebook = shown(open_notebook, width=width, height=1400)
-    notebook.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
-    notebook.theme(theme)
-    board = notebook.page.locator(".ol-board")
-    assert board.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
-    assert too_faint(notebook.page, ".ol-board") == []
+def test_it_fits_and_reads(shared: Opener, width: int) -> None:
+    notebook = shown(shared, width=width, height=1400)
+    notebook.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    for theme in ("light", "dark"):
+        notebook.theme(theme)
+        notebook.screenshot(theme)
+        board = notebook.page.locator(".ol-board")
+        assert board.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+        assert too_faint(notebook.page, ".ol-board") == []
 
 
 def test_the_walk_on_the_bert_sample_by_clicks_alone(open_notebook: Opener) -> None:
@@ -185,7 +119,7 @@ def test_the_walk_on_the_bert_sample_by_clicks_alone(open_notebook: Opener) -> N
     model = field(notebook, "Model")
     model.fill("lab.samples.bert()")
     model.press("Tab")
-    seconds(notebook, "8")
+    seconds(notebook, "3")
     notebook.wait(lambda: field(notebook, "Task").input_value() != "", "its task")
     run_to_the_end(notebook, timeout_s=600)
     assert status(notebook).startswith("Take bert-optimized"), status(notebook)

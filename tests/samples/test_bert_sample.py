@@ -101,16 +101,28 @@ def test_without_any_weights_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_the_head_is_trained_and_kept(sample: lab.samples.BertSample, workspace_home: Path) -> None:
+def test_the_head_comes_with_the_package(sample: lab.samples.BertSample, workspace_home: Path) -> None:
     assert type(sample.model).__name__ == "BertForSequenceClassification"
     assert sample.model.bert.pooler.dense.weight.abs().max() < 5, "a weight that int8 cannot hold beside the others"
     assert sample.model.config.num_hidden_layers == 6
     assert not sample.model.training
-    files = list((workspace_home / "samples").glob("bert-head-*.safetensors"))
-    assert len(files) == 1
-    written = files[0].stat().st_mtime_ns
+    assert len(list(_head.SHIPPED.glob("bert-head-*.safetensors"))) == 1
+    assert not list((workspace_home / "samples").glob("bert-head-*.safetensors")), "it is that of today's recipe"
+
+
+@pytest.mark.slow
+def test_a_head_that_does_not_come_is_trained_and_kept(
+    sample: lab.samples.BertSample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONNX_LAB_HOME", str(tmp_path))
+    monkeypatch.setattr(_head, "SHIPPED", tmp_path / "nothing")
+    own = lab.samples.bert(offline=True)
+    (file,) = (tmp_path / "samples").glob("bert-head-*.safetensors")
+    assert file.name == next(Path(_head.__file__).parent.glob("data/bert-head-*")).name, "the same recipe"
+    ours, theirs = (lab.accuracy(s.model, s.task.take(256)).value for s in (own, sample))
+    assert abs(ours - theirs) < 0.02, "as good as the one that comes"
+    monkeypatch.setattr(_head, "trained", lambda *_: pytest.fail("the second call trains nothing"))
     lab.samples.bert(offline=True)
-    assert files[0].stat().st_mtime_ns == written, "the second call trains nothing"
 
 
 def test_a_damaged_head_counts_as_none(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from onnx_lab.errors import BadInput, OnnxLabError, Stopped
 from onnx_lab.jupyter.dashboard import changes, facts
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.lines import arguments, takes_target
-from onnx_lab.jupyter.dashboard.sources import Sources, is_file, sample_name
+from onnx_lab.jupyter.dashboard.sources import Sources, is_file
 from onnx_lab.jupyter.dashboard.state import State, Step, Variant
 from onnx_lab.jupyter.dashboard.store import Store
 from onnx_lab.model import Model
@@ -144,9 +144,7 @@ class Conductor:
         assert v is not None
         if not self._there(v):
             self._learn(v.id, state="making", error="")
-            self._say(
-                f"getting {state.source}" + (", the first time takes a minute" if sample_name(state.source) else "")
-            )
+            self._say(f"getting {state.source}")
             try:
                 model = self._from_source(state.source)
             except BaseException as e:

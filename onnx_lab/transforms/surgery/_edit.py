@@ -1,0 +1,105 @@
+"""What every edit shares: a private copy is edited, put in order, checked, run beside the original, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from onnx_lab.errors import TransformError
+from onnx_lab.model import Model
+from onnx_lab.produce import Made, options_json, produce
+from onnx_lab.runtime.offline import refuse_frozen
+from onnx_lab.transforms._carry import fill_scopes
+from onnx_lab.transforms._counts import count_nodes, size_sentence
+from onnx_lab.transforms.surgery import _check
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+#: What an edit promises of the answers: they stay, they may differ, or nothing (a part of a graph, a new task).
+Promise = Literal["same", "may differ"]
+
+_TOOLS = ("onnx-lab", "onnx-ir", "onnx", "onnxruntime", "onnxruntime-gpu")
+
+
+def edited(
+    m: Model,
+    edit: str,
+    body: Callable[[ir.Model], Sequence[str]],
+    *,
+    options: Mapping[str, Any],
+    name: str | None = None,
+    promise: Promise = "may differ",
+    check: bool = True,
+    cached: bool = True,
+) -> Model:
+    """The Model that `body` makes of a private copy of `m`.
+
+    Parameters
+    ----------
+    m : Model
+    edit : str
+        The edit's name, that of its function and file. The lineage calls it ``surgery.<edit>``.
+    body : callable
+        Edits the ``onnx_ir.Model`` it is given, in place, and returns sentences for the card. It raises BadInput for
+        what the caller got wrong and TransformError for what the graph forbids; values whose shape it changes it
+        leaves without one (``value.shape = None``).
+    options : mapping
+        The edit's own, as they were given; JSON values.
+    name : str, optional
+        Default ``"<m.name>-<edit>"`` with dashes.
+    promise : {"same", "may differ"}
+        With ``"same"`` an answer that differs from the original's is an error.
+    check : bool, default True
+        Run original and result on random feeds. The ONNX checker and shape inference run always.
+    cached : bool, default True
+        False where `options` do not tell everything (a function of the caller's, another file).
+
+    Raises
+    ------
+    TransformError
+        When the result breaks a rule of ONNX, does not run where the original does, or breaks its promise.
+    """
+    refuse_frozen(m, f"surgery.{edit}")
+    return produce(
+        f"surgery.{edit}",
+        options_json(**options),
+        lambda: _body(m, edit, body, promise, check),
+        tools=_TOOLS,
+        name=name or f"{m.name}-{edit.replace('_', '-')}",
+        parent=m,
+        cached=cached,
+    )
+
+
+def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promise: Promise, check: bool) -> Made:
+    model = m.to_ir()
+    before = count_nodes(model)
+    say = list(body(model))
+    after = count_nodes(model)
+    if before != after:
+        say.append(size_sentence(before, after))
+    in_order(model, edit)
+    if check:
+        say.append(_check.beside(m, model, edit, must_agree=promise == "same"))
+    return Made(model, {"say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
+
+
+def in_order(model: ir.Model, edit: str) -> None:
+    """Names for what has none, nodes sorted, shapes inferred, modules filled in, the ONNX checker asked; in place.
+
+    Raises
+    ------
+    TransformError
+        When the graph has a cycle, or the checker refuses it.
+    """
+    from onnx_ir.passes.common import NameFixPass, ShapeInferencePass
+
+    try:
+        model.graph.sort()
+    except ValueError as e:
+        raise TransformError(f"surgery.{edit}: the graph would have a cycle ({e})", do="another place") from None
+    NameFixPass()(model)
+    fill_scopes(model)
+    ShapeInferencePass(strict_mode=False)(model)
+    _check.rules(model, edit)
