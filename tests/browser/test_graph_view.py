@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from lab_contrast import too_faint
-from lab_notebook import SETUP, Notebook
+from lab_notebook import Notebook
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +27,7 @@ for i in range(1000):
     last = names[-1]
 spec = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 8]) for n in ("x", last)]
 save(helper.make_model(helper.make_graph(nodes, "large", spec[:1], spec[1:]), ir_version=10,
-                       opset_imports=[helper.make_opsetid("", 20)]), "large.onnx")
-import onnx_lab as lab"""
+                       opset_imports=[helper.make_opsetid("", 20)]), "large.onnx")"""
 
 VIEW = "document.querySelector('.olv').view"
 KNOWN = f"() => {VIEW}.graph.layouts.size > 100"
@@ -63,24 +62,24 @@ OPENING = f"""group => {{
 }}"""
 
 
-def test_ten_thousand_nodes(open_notebook: Opener) -> None:
-    notebook = open_notebook([LARGE, "big = lab.load('large.onnx')", "v = lab.view(big)\nv"])
-    notebook.run(0)
+def test_ten_thousand_nodes(shared: Opener) -> None:
+    notebook = shared(LARGE, "big = lab.load('large.onnx')", "", height=1300)
     notebook.run(1)
+    notebook.run(2)
     took: list[float] = []
     while len(took) < 3 and (not took or took[-1] >= 2):  # something else may have had the machine
-        notebook.set_source(2, "")
-        notebook.run(2)
-        notebook.set_source(2, "v = lab.view(big)\nv")
+        notebook.set_source(3, "")
+        notebook.run(3)
+        notebook.set_source(3, "v = lab.view(big)\nv")
         before, began = notebook.watch.bytes_in, time.monotonic()
-        notebook.start(2)
+        notebook.start(3)
         notebook.page.locator(".olv[data-painted]").wait_for()
         took.append(time.monotonic() - began)
         notebook.page.wait_for_function(KNOWN)
     assert min(took) < 2, took
     assert notebook.watch.bytes_in - before < 1_000_000
     opened = [opening(notebook) for _ in range(4)]
-    assert sorted(opened)[2] < 300, opened
+    assert sorted(opened)[-2] < 300, opened
     stalls = [panning(notebook) for _ in range(3)]
     assert min(stalls) < 100, stalls
     print(f"\nfirst paint {took} s, {notebook.watch.bytes_in - before} bytes, opened in {opened} ms, gaps {stalls} ms")
@@ -111,9 +110,8 @@ def panning(notebook: Notebook) -> float:
     return float(max(gaps[1:]))
 
 
-def test_search_keys_selection_themes_and_what_stays(open_notebook: Opener) -> None:
-    notebook = open_notebook([SETUP, "slim = lab.simplify(m)\nv = %onnx_view m slim\nv"])
-    notebook.run(0)
+def test_search_keys_selection_themes_and_what_stays(shared: Opener) -> None:
+    notebook = shared("slim = lab.simplify(m)\nv = %onnx_view m slim\nv")
     notebook.run(1)
     page = notebook.page
     page.locator(".olv[data-painted]").wait_for()
@@ -122,7 +120,7 @@ def test_search_keys_selection_themes_and_what_stays(open_notebook: Opener) -> N
     notebook.wait(lambda: notebook.value("v.selected") == "('first/relu',)", "the selection")
     notebook.wait(lambda: "Relu" in page.locator(".olv-panel").inner_text(), "the panel")
     page.locator(".olv canvas").press("ArrowDown")
-    notebook.wait(lambda: notebook.value("v.node.op") == "'MatMul'", "the node below")
+    notebook.wait(lambda: notebook.value("v.node.op") in ("'Identity'", "'MatMul'"), "a node below")
     notebook.ask("v.select('first/identity')")
     notebook.wait(lambda: "removed" in page.locator(".olv-panel").inner_text(), "what Python selected")
     page.get_by_role("button", name="removed 1").click()
