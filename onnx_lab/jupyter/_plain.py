@@ -84,7 +84,7 @@ def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:
 
 
 def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
-    from onnx_lab.measure import _fault_code, code
+    from onnx_lab.measure import _fault_code, code, diff_code
     from onnx_lab.measure._nodes_code import nodes_code
 
     def infer(given: Mapping[str, Any]) -> str:
@@ -110,6 +110,8 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
     return {
         "inspect": lambda _: code.inspect_code(),
         "nodes": lambda given: nodes_code(given.get("what", "*")),
+        "view": lambda _: diff_code.view_code(),
+        "diff": lambda _: diff_code.diff_code(),
         "infer": infer,
         "compare": lambda given: code.compare_code(given.get("target")),
         "accuracy": lambda given: code.accuracy_code(given.get("target")),

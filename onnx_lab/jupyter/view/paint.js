@@ -18,7 +18,10 @@ class Painter {
     for (const name of INKS) this.ink[name] = getComputedStyle(this.probes[name]).color;
     this.font = getComputedStyle(this.canvas).fontFamily || "sans-serif";
     this.cut.clear();
+    this.theme = this.seen();
   }
+
+  seen() { return ["text", "page"].map((name) => getComputedStyle(this.probes[name]).color).join(); }
 
   resize(w, h) {
     const dots = window.devicePixelRatio || 1;
@@ -28,6 +31,7 @@ class Painter {
   }
 
   draw(graph, scene, camera, mark) {
+    if (this.seen() !== this.theme) this.read();
     const { pen, dots } = this, { k } = camera;
     pen.setTransform(dots, 0, 0, dots, 0, 0);
     pen.clearRect(0, 0, this.w, this.h);
@@ -55,14 +59,18 @@ class Painter {
   title(graph, f, k, view) {
     const { pen, ink } = this, [label] = graph.boxes.get(f.id);
     const size = Math.min(26, Math.max(12, 9 / k));
-    if (f.w * k < 60) return;
+    // those of the groups around it stand above it, line by line
+    const line = size * 1.7, stuck = view[1] + (f.depth - 1) * line, out = f.y + f.h - stuck < line + 40 && f.y < stuck;
+    f.title = null;
+    if (f.w * k < 60 || out) return;
     pen.font = `600 ${size}px ${this.font}`;
     const text = this.fitted(`− ${label}`, f.w - 16, size);
-    const x = f.x + 8, y = Math.max(f.y, Math.min(view[1], f.y + f.h - 2 * size - 8));
+    const x = f.x + 8, y = Math.max(f.y, stuck);
     pen.fillStyle = ink.page;
     pen.globalAlpha = 0.85;
     pen.beginPath();
-    pen.roundRect(x - 2, y + 4, pen.measureText(text).width + 10, size * 1.5, 4);
+    f.title = { x: x - 2, y: y + 4, w: pen.measureText(text).width + 10, h: size * 1.5 };
+    pen.roundRect(f.title.x, f.title.y, f.title.w, f.title.h, 4);
     pen.fill();
     pen.globalAlpha = 1;
     pen.fillStyle = ink.text;
@@ -79,7 +87,7 @@ class Painter {
     for (const strong of [false, true]) {
       pen.strokeStyle = pen.fillStyle = strong ? ink.accent : ink.line;
       pen.lineWidth = strong ? thin * 1.7 : thin;
-      pen.globalAlpha = dim && !strong ? 0.55 : 1;
+      pen.globalAlpha = dim && !strong ? 0.7 : 1;
       pen.beginPath();
       const heads = [];
       for (const l of inSight) {

@@ -73,7 +73,8 @@ class Side {
     if (family && !status) parts.push(make("p", "olv-dim", FAMILY[family]));
     if (status) {
       const line = make("p");
-      line.append(make("span", `olv-chip olv-status${status}`, STATUS[status]), ` ${about?.[3] ?? sub}`);
+      const detail = about?.[3] ?? sub;
+      line.append(make("span", `olv-chip olv-status${status}`, STATUS[status]), detail === STATUS[status] ? "" : ` ${detail}`);
       parts.push(line);
     }
     if (!about) return [...parts, make("p", "olv-dim", "…")];

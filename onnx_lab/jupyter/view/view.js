@@ -9,9 +9,8 @@ class View {
     this.build(el);
     this.compose();
     this.fit(false);
-    this.selected = model.get("selected")[0];
-    this.side.show(this.selected, model.get("title"));
-    if (this.selected !== undefined) this.reveal(this.selected);
+    this.side.show(undefined, model.get("title"));
+    this.follow(model.get("selected")[0]);
   }
 
   build(el) {
@@ -60,7 +59,10 @@ class View {
       if (e.key === "Enter") this.step(e.shiftKey ? -1 : 1);
       if (e.key === "Escape") { search.value = ""; this.find(""); canvas.focus(); }
     });
-    probes.addEventListener("transitionend", () => { this.painter.read(); this.redraw(); }); // another theme
+    // another theme: its style sheet comes a moment after the page says so
+    for (const end of ["transitionend", "transitioncancel"]) probes.addEventListener(end, () => this.redraw());
+    this.themes = new MutationObserver(() => [0, 150, 500, 1500].forEach((ms) => setTimeout(() => this.redraw(), ms)));
+    this.themes.observe(document.body, { attributes: true });
     this.sizes = new ResizeObserver(() => this.resized());
     this.sizes.observe(this.stage);
     this.resized();
@@ -95,6 +97,7 @@ class View {
       followed: shown === null ? new Set() : followed(this.scene, shown).lines,
     };
     this.painter.draw(this.graph, this.scene, this.camera, mark);
+    this.root.dataset.painted = "true"; // for who waits for the first picture
   }
 
   // The box that stands for another one: itself, or the closed group that holds it.
@@ -107,10 +110,12 @@ class View {
     const { k, x, y } = this.camera, box = this.canvas.getBoundingClientRect();
     const px = (e.clientX - box.left - x) / k, py = (e.clientY - box.top - y) / k;
     const inside = (r) => px >= r.x && px <= r.x + r.w && py >= r.y && py <= r.y + r.h;
+    const titled = this.scene.frames.findLast((f) => f.title && inside(f) && inside(f.title));
+    if (titled) return { id: titled.id, frame: true, title: true };
     const closed = this.scene.boxes.find(inside);
     if (closed) return { id: closed.id, frame: false };
     const frame = this.scene.frames.filter(inside).sort((a, b) => b.depth - a.depth)[0];
-    return frame ? { id: frame.id, frame: true, title: (py - Math.max(frame.y, -y / k)) * k < Math.max(30 * k, 22) } : null;
+    return frame ? { id: frame.id, frame: true, title: false } : null;
   }
 
   // -- camera -------------------------------------------------------------------------------------------------------
@@ -257,7 +262,18 @@ class View {
       this.wanted.delete(g);
       waiting.forEach((come) => come());
     }
-    if (this.selected !== undefined) this.side.show(this.selected, this.model.get("title"));
+    if (this.later !== undefined) this.follow(this.later);
+    else if (this.selected !== undefined) this.side.show(this.selected, this.model.get("title"));
+  }
+
+  // What Python selected; before its name has come, later.
+  follow(b) {
+    const known = b === undefined || (this.graph.boxes.has(b) && this.graph.around(b)[0] === this.graph.head.root);
+    this.later = known ? undefined : b;
+    if (!known || b === this.selected) return;
+    this.selected = b;
+    this.told();
+    if (b !== undefined) this.reveal(b, false);
   }
 
   async toggle(g) {
@@ -359,13 +375,7 @@ async function render({ model, el }) {
   const take = async (part) => { graph.add(await unpack(part)); view.arrived(); };
   const index = () => take(model.get("index")), rest = () => take(model.get("rest"));
   const answer = (message, buffers) => take(buffers[0]);
-  const chosen = () => {
-    const [b] = model.get("selected");
-    if (b === view.selected) return;
-    view.selected = b;
-    view.told();
-    if (b !== undefined) view.reveal(b, false);
-  };
+  const chosen = () => view.follow(model.get("selected")[0]);
   model.on("change:index", index);
   model.on("change:rest", rest);
   model.on("change:selected", chosen);
@@ -374,6 +384,7 @@ async function render({ model, el }) {
   rest();
   return () => {
     view.sizes.disconnect();
+    view.themes.disconnect();
     model.off("change:index", index);
     model.off("change:rest", rest);
     model.off("change:selected", chosen);

@@ -52,7 +52,8 @@ class Sheet:
         self._layouts: dict[Any, Layout] = {}
         self._counts: dict[int, Counter[str]] = {}
         self._inside: dict[int, int] = {}
-        self._names = {n.name: i for i, n in enumerate(flat.nodes)}
+        ends_first = sorted(enumerate(flat.nodes), key=lambda pair: pair[1].kind == "node")
+        self._names = {n.name: i for i, n in ends_first}
         for i, n in enumerate(flat.nodes):
             for group, _ in self.tree.chain(i):
                 self._inside[group] = self._inside.get(group, 0) + (n.kind == "node")
@@ -99,8 +100,10 @@ class Sheet:
         seen = len(groups[self.tree.root].children)
         waiting = [c for c in groups[self.tree.root].children if c in groups]
         while waiting:
-            waiting.sort(key=self.size)
+            waiting.sort(key=lambda c: (sum(self.counts(c).values()), self.size(c)))
             g = waiting.pop()
+            if self._counts and g not in self._counts:
+                continue  # nothing was done in it
             if seen + len(groups[g].children) - 1 > _OPEN:
                 continue
             chosen.append(g)
@@ -197,7 +200,7 @@ class Sheet:
         value = self.shades.text(self.shades.values[b]) if self.shades and b in self.shades.values else ""
         if b in self.tree.groups:
             group = self.tree.groups[b]
-            count = len(group.children)
+            count = max(group.alike, len(group.children))  # many that are alike are broken up into stretches
             same = "alike" if group.alike == count else f"{group.alike} alike"
             own = ".".join(group.path.split(".")[-2:]) if group.label.isdigit() else group.label
             label = f"{own} ×{count}" if group.alike and "…" not in own else own

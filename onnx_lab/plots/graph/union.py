@@ -36,7 +36,7 @@ def united(a: Flat, b: Flat, found: GraphDiff) -> Flat:
         if c.after and c.after[-1] in at:
             stands_for.update(dict.fromkeys(c.before, at[c.after[-1]]))
     gone = {name: c for c in found.changes if c.kind == "removed" for name in c.before}
-    _add_gone(a, b, gone, stands_for)
+    _add_gone(a, b, gone, {**_same(a, b), **stands_for})
     b.name = f"{a.name} → {b.name}"
     return b
 
@@ -50,45 +50,51 @@ def _mark(node: Node, c: Change) -> None:
     node.module = node.module or c.module
 
 
-def _add_gone(a: Flat, b: Flat, gone: dict[str, Change], stands_for: dict[str, int]) -> None:
+def _same(a: Flat, b: Flat) -> dict[str, int]:
+    """Node of `a` -> the node of `b` that makes its tensor, or bears its name."""
+    makers = {t.name: t.maker for t in b.tensors if t.maker >= 0}
+    names = {(n.name, n.op): i for i, n in enumerate(b.nodes)}
+    found: dict[str, int] = {}
+    for n in a.nodes:
+        maker = next((makers[a.tensors[t].name] for t in n.outputs if a.tensors[t].name in makers), None)
+        heir = names.get((n.name, n.op), maker)
+        if heir is not None:
+            found[n.name] = heir
+    return found
+
+
+def _add_gone(a: Flat, b: Flat, gone: dict[str, Change], heirs: dict[str, int]) -> None:
     """The removed nodes, just behind what they followed; their lines go to what is left of their neighbours."""
-    by_name = {t.name: i for i, t in enumerate(b.tensors) if t.maker >= 0}
+    made: dict[int, int] = {}  # tensor of a -> tensor of b
     place, step = 0.0, 0
     for n in a.nodes:
         if n.kind != "node" or n.name not in gone:
-            heir = _heir(a, b, n, by_name, stands_for)
-            if heir is not None:
-                place, step = b.nodes[heir].place, 0
+            if n.name in heirs:
+                place, step = b.nodes[heirs[n.name]].place, 0
             continue
         step += 1
-        read = [_tensor(a, b, t, by_name) for t in n.inputs]
-        made = [len(b.tensors) + k for k in range(len(n.outputs))]
-        b.tensors += [Tensor(a.tensors[t].name, type=a.tensors[t].type) for t in n.outputs]
+        read = [_tensor(a, b, t, made, heirs) for t in n.inputs]
+        for t in n.outputs:
+            made[t] = len(b.tensors)
+            b.tensors.append(Tensor(a.tensors[t].name, type=a.tensors[t].type))
         ghost = Node(n.name, n.op, n.module, status="removed", origin=n.origin, place=place + step / 1000)
         ghost.detail = gone[n.name].detail or "removed"
-        b.add(ghost, made, read)
-        by_name.update({a.tensors[t].name: m for t, m in zip(n.outputs, made, strict=True)})
-        for t, m in zip(n.outputs, made, strict=True):
-            heirs = (_heir(a, b, a.nodes[r], by_name, stands_for) for r in a.tensors[t].readers)
-            b.tensors[m].readers += list(dict.fromkeys(h for h in heirs if h is not None))
+        b.add(ghost, [made[t] for t in n.outputs], read)
+        for t in n.outputs:
+            readers = (a.nodes[r].name for r in a.tensors[t].readers)
+            b.tensors[made[t]].readers += list(dict.fromkeys(heirs[r] for r in readers if r in heirs and r not in gone))
 
 
-def _heir(a: Flat, b: Flat, n: Node, by_name: dict[str, int], stands_for: dict[str, int]) -> int | None:
-    """The node of `b` that is, or stands for, a node of `a`; none for one that is gone."""
-    if n.name in stands_for:
-        return stands_for[n.name]
-    for t in n.outputs:
-        if (found := by_name.get(a.tensors[t].name)) is not None and b.nodes[
-            b.tensors[found].maker
-        ].status != "removed":
-            return b.tensors[found].maker
-    return None
-
-
-def _tensor(a: Flat, b: Flat, t: int, by_name: dict[str, int]) -> int:
-    """The tensor of `a` in `b`; one that nothing makes any more is shown like a weight."""
+def _tensor(a: Flat, b: Flat, t: int, made: dict[int, int], heirs: dict[str, int]) -> int:
+    """The tensor of `a` in `b`: under its name, else what its maker's heir makes; else it is shown like a weight."""
+    if t in made:
+        return made[t]
     old = a.tensors[t]
-    if old.name not in by_name:
-        by_name[old.name] = len(b.tensors)
+    heir = heirs.get(a.nodes[old.maker].name) if old.maker >= 0 else None
+    if heir is not None and b.nodes[heir].outputs:
+        outputs = b.nodes[heir].outputs
+        made[t] = next((o for o in outputs if b.tensors[o].name == old.name), outputs[0])
+    else:
+        made[t] = len(b.tensors)
         b.tensors.append(Tensor(old.name, type=old.type))
-    return by_name[old.name]
+    return made[t]
