@@ -106,7 +106,7 @@ def plain_code(*, nodes: str | Iterable[str] | None = None, branch: str | None =
         lines = ["onnxscript.optimizer.optimize(model)  # folds constants, and with them the Ifs that they decide"]
         return program("constant_if", *lines, imports=["import onnxscript.optimizer"])
     return program(
-        "constant_if", f"wanted = {[*names('nodes', nodes)]!r}",
+        "constant_if", f"wanted = {list(names('nodes', nodes))!r}",
         "for node in [n for n in model.graph if n.op_type == 'If' and n.name in wanted]:",
         f"    branch = node.attributes['{branch}_branch'].as_graph()",
         "    outputs, inner = list(branch.outputs), list(branch)",
