@@ -17,7 +17,7 @@ __all__ = ["Job", "Jobs", "jobs", "start"]
 #: Steps that can be a job: what works longer than a moment.
 VERBS = (
     "export simplify optimize fix_shapes fp16 bf16 mixed_precision quantize compare accuracy bench profile why trace "
-    "verdict best"
+    "overflows reduce verdict best"
 ).split()
 #: Share of the memory that is free when a job starts that it may take by itself.
 _SHARE = 0.9

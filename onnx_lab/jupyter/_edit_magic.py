@@ -85,11 +85,19 @@ def complete_edit(line: str, scope: dict[str, Any]) -> tuple[str, list[str]]:
     typing = line[cut.words[-1].start :] if cut.words and cut.open_word else ""
     edit = edit_of(line)
     if edit is not None and not (typing == edit.text and line.endswith(typing) and cut.words[-1] == edit):
-        return complete(signature_of(f"surgery.{edit.text}"), without(line, edit), scope)
+        fragment, found = complete(signature_of(f"surgery.{edit.text}"), without(line, edit), scope)
+        return fragment, [*_ends(scope.get(cut.words[0].text), fragment), *found]
     done = len(cut.words) - bool(typing)
     if done == 0:  # the Model
         return complete(signature_of("surgery.expose"), line, scope)
     return typing, [e for e in EDITS if e.startswith(typing)] if done == 1 else []
+
+
+def _ends(model: Any, fragment: str) -> list[str]:
+    """Inputs and outputs of the Model that begin with what is typed; tensors inside would have to be read."""
+    if fragment.startswith("-") or not hasattr(model, "lineage"):
+        return []
+    return [s.name for s in (*model.inputs, *model.outputs) if s.name.startswith(fragment)]
 
 
 def _loose(line: str) -> list[Word]:

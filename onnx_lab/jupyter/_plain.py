@@ -84,7 +84,8 @@ def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:
 
 
 def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
-    from onnx_lab.measure import code
+    from onnx_lab.measure import _fault_code, code, diff_code
+    from onnx_lab.measure._nodes_code import nodes_code
 
     def infer(given: Mapping[str, Any]) -> str:
         m, feeds = given["m"], given["feeds"]
@@ -108,6 +109,9 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
 
     return {
         "inspect": lambda _: code.inspect_code(),
+        "nodes": lambda given: nodes_code(given.get("what", "*")),
+        "view": lambda _: diff_code.view_code(),
+        "diff": lambda _: diff_code.diff_code(),
         "infer": infer,
         "compare": lambda given: code.compare_code(given.get("target")),
         "accuracy": lambda given: code.accuracy_code(given.get("target")),
@@ -115,6 +119,9 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
         "profile": profile,
         "why": profile,
         "trace": lambda _: code.trace_code(),
+        "explain": lambda given: _own(_WRITES_ITS_OWN["optimize"], "optimize", given),
+        "overflows": lambda _: _fault_code.overflows_code(),
+        "reduce": lambda _: _fault_code.reduce_code(),
         "best": _recipes,
         "verdict": lambda _: code.accuracy_code() + "\n\n# and its speed:\n" + code.bench_code(),
         "doctor": lambda _: code.doctor_code(),

@@ -46,6 +46,7 @@ def test_tab_offers_models_then_edits_then_options(notebook: Any) -> None:
     assert notebook.tab("out = %onnx_edit m expo") == ["expose"]
     assert set(EDITS) <= set(notebook.tab("%onnx_edit m "))
     assert notebook.tab("%onnx_edit m expose h1 --na") == ["--name"]
+    assert notebook.tab("%onnx_edit m remove_output lo") == ["logits"]
 
 
 @pytest.mark.parametrize(
