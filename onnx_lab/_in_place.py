@@ -7,6 +7,7 @@ is parsed. Their arrays are windows onto the file: a page is read when somebody 
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,6 +107,42 @@ def open_ir(path: Path) -> ir.Model:
         array = np.frombuffer(window, tensor.dtype.numpy(), count, place.offset).reshape(tensor.shape.numpy())
         value.const_value = ir.Tensor(array, tensor.dtype, name=name, doc_string=tensor.doc_string)
     return model
+
+
+def open_graph(path: Path) -> ir.Model:
+    """The model for looking at: of its larger weights type and shape are known, their numbers are not there.
+
+    Raises
+    ------
+    google.protobuf.message.DecodeError
+        When the file is no protobuf.
+    """
+    import onnx
+    import onnx_ir as ir
+
+    try:
+        proto = skeleton(path)[0]
+    except ValueError:
+        proto = onnx.load(path, load_external_data=False)
+    model = ir.serde.deserialize_model(proto)
+    ir.external_data.set_base_dir(model.graph, path.parent)
+    return model
+
+
+def let_go_of_pages(model: ir.Model) -> None:
+    """Give back the memory of weights that were looked at through windows; the next look reads them again."""
+    import numpy as np
+
+    windows = {}
+    for value in model.graph.initializers.values():
+        base: object = getattr(value.const_value, "raw", None)
+        while isinstance(base, np.ndarray | memoryview):
+            base = base.base if isinstance(base, np.ndarray) else base.obj
+        if isinstance(base, mmap.mmap):
+            windows[id(base)] = base
+    for window in windows.values():
+        with contextlib.suppress(OSError, AttributeError, ValueError):  # another system, or closed
+            window.madvise(mmap.MADV_DONTNEED)
 
 
 def _without_weights(data: mmap.mmap, graph: _Field, places: dict[str, Place]) -> bytearray:
