@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from onnx_lab.exporters.export import export as export
     from onnx_lab.jupyter.dashboard.board import Dashboard as Dashboard
     from onnx_lab.jupyter.dashboard.board import dashboard as dashboard
+    from onnx_lab.jupyter.view.door import view as view
     from onnx_lab.measure.accuracy import accuracy as accuracy
     from onnx_lab.measure.bench import bench as bench
     from onnx_lab.measure.compare import compare as compare
+    from onnx_lab.measure.diff import diff as diff
     from onnx_lab.measure.infer import infer as infer
     from onnx_lab.measure.inspect import inspect as inspect
     from onnx_lab.measure.nodes import nodes as nodes
@@ -44,7 +46,10 @@ if TYPE_CHECKING:
     from onnx_lab.model import Step as Step
     from onnx_lab.pair import ClipPair as ClipPair
     from onnx_lab.recipes.best import best as best
+    from onnx_lab.recipes.fusions_explained import explain as explain
+    from onnx_lab.recipes.overflows import overflows as overflows
     from onnx_lab.recipes.recipe import Recipe as Recipe
+    from onnx_lab.recipes.reduce import reduce as reduce
     from onnx_lab.runtime.doctor import doctor as doctor
     from onnx_lab.runtime.target import Target as Target
     from onnx_lab.task import Task as Task
@@ -74,8 +79,10 @@ _HOME = {
     "buckets": ("transforms.length_buckets", "buckets"),
     "compare": ("measure.compare", "compare"),
     "dashboard": ("jupyter.dashboard.board", "dashboard"),
+    "diff": ("measure.diff", "diff"),
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),
+    "explain": ("recipes.fusions_explained", "explain"),
     "export": ("exporters.export", "export"),
     "fix_shapes": ("transforms.fix_shapes", "fix_shapes"),
     "fp16": ("transforms.fp16", "fp16"),
@@ -86,15 +93,18 @@ _HOME = {
     "mixed_precision": ("transforms.mixed_precision", "mixed_precision"),
     "nodes": ("measure.nodes", "nodes"),
     "optimize": ("transforms.optimize", "optimize"),
+    "overflows": ("recipes.overflows", "overflows"),
     "plots": ("plots", ""),
     "profile": ("measure.profile", "profile"),
     "quantize": ("transforms.quantize", "quantize"),
+    "reduce": ("recipes.reduce", "reduce"),
     "samples": ("samples", ""),
     "simplify": ("transforms.simplify", "simplify"),
     "start": ("background.job", "start"),
     "surgery": ("surgery", ""),
     "trace": ("measure.trace", "trace"),
     "verdict": ("measure.verdict", "verdict"),
+    "view": ("jupyter.view.door", "view"),
     "why": ("measure.why", "why"),
     "workspace": ("workspace", ""),
 }

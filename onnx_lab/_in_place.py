@@ -7,6 +7,7 @@ is parsed. Their arrays are windows onto the file: a page is read when somebody 
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,6 +127,22 @@ def open_graph(path: Path) -> ir.Model:
     model = ir.serde.deserialize_model(proto)
     ir.external_data.set_base_dir(model.graph, path.parent)
     return model
+
+
+def let_go_of_pages(model: ir.Model) -> None:
+    """Give back the memory of weights that were looked at through windows; the next look reads them again."""
+    import numpy as np
+
+    windows = {}
+    for value in model.graph.initializers.values():
+        base: object = getattr(value.const_value, "raw", None)
+        while isinstance(base, np.ndarray | memoryview):
+            base = base.base if isinstance(base, np.ndarray) else base.obj
+        if isinstance(base, mmap.mmap):
+            windows[id(base)] = base
+    for window in windows.values():
+        with contextlib.suppress(OSError, AttributeError, ValueError):  # another system, or closed
+            window.madvise(mmap.MADV_DONTNEED)
 
 
 def _without_weights(data: mmap.mmap, graph: _Field, places: dict[str, Place]) -> bytearray:

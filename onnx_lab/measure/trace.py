@@ -1,35 +1,42 @@
 """trace: which layer first, which layer most, where two forms of one network stop agreeing.
 
-Both are run on the same feeds, and every tensor that bears the same name in both is compared as it is read; none is
-kept. Transforms keep the names of the tensors that they do not remove, so a float32 file can be held against what was
-made of it.
+Both are run on the same feeds, and every tensor that both have is compared as it is read; none is kept. Two files know
+each other's tensors by name (transforms keep the names of what they do not remove), across a quantization by what the
+quantizer made of the name, else by the user's own modules. A PyTorch module is heard by forward hooks, and held against
+what leaves the same module in the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab._metadata import module_of
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput
-from onnx_lab.measure._differences import Sums, TensorDifference
+from onnx_lab.measure._answers import name_of
+from onnx_lab.measure._differences import TensorDifference
+from onnx_lab.measure._match import Pair, pairs
+from onnx_lab.measure._reading import Reading
 from onnx_lab.measure._result import Machine, Result, this_machine
+from onnx_lab.measure._sides import Side, Source, heard, source_pairs
+from onnx_lab.measure._trace_rows import PRODUCTS, rows_of
+from onnx_lab.measure._weight_errors import WeightDifference, weight_differences
 from onnx_lab.measure.compare import batches_of
 from onnx_lab.model import Model
 from onnx_lab.runtime.activations import tapped
 from onnx_lab.task import Dataset, Feeds, Task
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx_ir as ir
 
 _SHOWN = 8
+_WEIGHTS_SHOWN = 5
 #: A largest value this many times the typical one leaves most of 8 bits' steps unused.
 _SPREAD = 20.0
-#: Operators whose exclusion from a quantization makes sense.
-_PRODUCTS = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Gather", "Attention", "FusedMatMul"})
+#: Nodes that `exclude` names at most.
+_EXCLUDED = 3
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,8 +53,16 @@ class Trace(Result):
         The one that adds most error to that of what it is made from; the first with NaN or infinity, if any has.
     sentences : tuple of str
         What to make of it.
+    first_bad : TensorDifference or None
+        The first with NaN or infinity that the first model does not have.
+    modules : dict of str to float
+        The user's own module -> the error of the last tensor that it makes, worst first.
+    weights : tuple of WeightDifference
+        The weights that are not the same in both, worst first; 8 bits are read with their scales.
     exclude : tuple of str
         Nodes that add most, worst first, ready for ``quantize(exclude_nodes=...)``.
+    quantized : bool
+        Whether the second has weights in 8 bits.
     """
 
     a: str
@@ -56,6 +71,8 @@ class Trace(Result):
     rtol: float
     rows: tuple[TensorDifference, ...]
     machine: Machine
+    weights: tuple[WeightDifference, ...] = ()
+    quantized: bool = False
 
     def __bool__(self) -> bool:
         return self.first is None
@@ -66,17 +83,24 @@ class Trace(Result):
 
     @property
     def most(self) -> TensorDifference | None:
-        spoiled = next((r for r in self.rows if r.bad), None)  # what follows only carries it on
-        return spoiled or max(self.rows, key=lambda r: r.added, default=None)
+        return self.first_bad or max(self.rows, key=lambda r: r.added, default=None)
+
+    @property
+    def first_bad(self) -> TensorDifference | None:
+        return next((r for r in self.rows if r.bad), None)  # what follows only carries it on
 
     @property
     def exclude(self) -> tuple[str, ...]:
-        worst = sorted((r for r in self.rows if r.op in _PRODUCTS and r.node), key=lambda r: -r.added)
-        return tuple(r.node for r in worst[:3] if r.added > self.rtol)
+        added: dict[str, float] = {}
+        for r in self.rows:
+            # what is rounded on its way into a product stays float with that product
+            for node in r.readers or ([r.node] if r.op in PRODUCTS and r.node else []):
+                added[node] = added.get(node, 0.0) + r.added
+        worst = sorted(added, key=lambda n: -added[n])
+        return tuple(n for n in worst[:_EXCLUDED] if added[n] > self.rtol)
 
     @property
     def modules(self) -> dict[str, float]:
-        """The user's own module -> the error of the last tensor that it makes, worst first."""
         last = {r.module: r.error for r in self.rows if r.module}
         return dict(sorted(last.items(), key=lambda kv: -kv[1]))
 
@@ -95,9 +119,13 @@ class Trace(Result):
                 f"its largest value is {most.spread:.0f} times its typical one: "
                 "one scale for all of it leaves few steps for the rest"
             )
+        if self.weights:
+            w = self.weights[0]
+            reader = f", read by {w.node}" if w.node else ""
+            said.append(f"the weight that is furthest off: {w.weight} ({w.dtype}{reader}), {w.error:.2%}")
         last = self.rows[-1]
         said.append(f"at the end, {last.tensor}: {_error(last)}, cosine {last.cosine:.5f}")
-        if self.exclude:
+        if self.exclude and self.quantized:
             said.append(f"to try: quantize(..., exclude_nodes={list(self.exclude)!r})")
         return tuple(said)
 
@@ -105,10 +133,19 @@ class Trace(Result):
         return [vars(r) for r in self.rows]
 
     def _card(self) -> Card:
-        header = ("tensor", "made by", "module", "error", "added here", "largest", "cosine")
+        header = ("tensor", "made by", "module", "error", "added here", "largest", "signal to noise", "cosine")
         worst = sorted(self.rows, key=lambda r: (not r.bad, -r.added))[:_SHOWN]
         cells = tuple(
-            (r.tensor, r.op, r.module, _error(r), f"{r.added:.2%}", f"{r.largest:.2e}", f"{r.cosine:.5f}")
+            (
+                r.tensor,
+                r.op,
+                r.module,
+                _error(r),
+                f"{r.added:.2%}",
+                f"{r.largest:.2e}",
+                f"{r.snr:.1f} dB",
+                f"{r.cosine:.5f}",
+            )
             for r in worst
         )
         top = max((r.added for r in worst), default=0.0) or 1.0
@@ -118,26 +155,39 @@ class Trace(Result):
         if self.modules:
             rows = tuple((m, f"{e:.2%}") for m, e in list(self.modules.items())[:_SHOWN])
             tables.append(Table(("module", "error at its end"), rows, "the modules that are furthest apart"))
+        if self.weights:
+            tables.append(self._weights_table())
         facts = [("compared", f"{len(self.rows)} tensors that both have"), ("samples", str(self.n))]
         return Card(f"{self.b} against {self.a}, tensor by tensor", facts, tables, self.sentences)
 
+    def _weights_table(self) -> Table:
+        header = ("weight", "now", "read by", "error", "signal to noise", "largest")
+        cells = tuple(
+            (w.weight, w.dtype, w.module or w.node, f"{w.error:.2%}", f"{w.snr:.1f} dB", f"{w.largest:.2e}")
+            for w in self.weights[:_WEIGHTS_SHOWN]
+        )
+        return Table(header, cells, f"{len(self.weights)} weights are not the same; the worst")
+
 
 def trace(
-    a: Model,
+    a: Source,
     b: Model,
     data: Task | Dataset | Feeds,
     *,
     rtol: float = 1e-3,
     stop_at_first: bool = False,
     cap_mb: float = 512,
+    weights: bool = True,
     progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> Trace:
     """Compare every tensor that two models have in common, and say where they part.
 
     Parameters
     ----------
-    a, b : Model
-        `a` is what is right by definition: the export, and what a transform made of it.
+    a : Model or torch.nn.Module
+        What is right by definition: an export, or the module it was made from, whose modules are then compared.
+    b : Model
+        What a transform, or the export, made of it.
     data : Task, iterable of Feeds, or one Feeds
         What both are run on. A few samples tell; positions that an ``attention_mask`` hides do not count.
     rtol : float, default 1e-3
@@ -145,19 +195,23 @@ def trace(
     stop_at_first : bool, default False
         Read no further than the first tensor that is apart.
     cap_mb : float, default 512
-        Megabytes of tensors held at once, of each model.
+        Megabytes of tensors held at once, by this process and the two engines together.
+    weights : bool, default True
+        Also compare the weights of two files.
     progress : callable, optional
         Called with a dict: ``kind`` "tracing", ``done`` and ``of`` in tensors, ``state`` in words.
 
     Returns
     -------
     Trace
-        Truthy when all agree; ``.first``, ``.most``, ``.sentences``, ``.exclude``.
+        Truthy when all agree; ``.first``, ``.most``, ``.modules``, ``.sentences``, ``.weights``, ``.exclude``.
 
     Raises
     ------
     BadInput
         When there is no data, or the two have no tensor in common.
+    MissingExtra
+        Without PyTorch, for a module.
 
     Examples
     --------
@@ -167,70 +221,40 @@ def trace(
     >>> bool(found), found.rows[-1].tensor
     (True, 'logits')
     """
-    left, right = a.to_ir(), b.to_ir()
-    names = _common(left, right, a.name, b.name)
-    sums = {n: Sums() for n in names}
-    samples, apart = 0, False
-    cap = int(cap_mb * 1e6)
-    with tapped(left, names, cap_bytes=cap) as one, tapped(right, names, cap_bytes=cap) as other:
+    if not isinstance(b, Model):
+        raise BadInput(f"a {type(b).__name__} as the second", accepted="a Model", do="lab.trace(source, model, feeds)")
+    right = b.to_ir()
+    found, left = _matched(a, b, right)
+    reading = Reading(found, int(cap_mb * 1e6), rtol, stop_at_first, progress)
+    other_side = tapped(right, [p.b for p in found], cap_bytes=reading.cap_bytes)
+    with _opened(a, left, found, reading.cap_bytes) as one, other_side as other:
         for feeds in batches_of(data):
-            samples += len(next(iter(feeds.values())))
-            for done, ((name, x), (_, y)) in enumerate(zip(one.read(feeds), other.read(feeds), strict=True)):
-                _count(sums, name, x, y, feeds)
-                if progress:
-                    state = f"{name}, tensor {done + 1} of {len(names)}, {samples} samples"
-                    progress({"kind": "tracing", "done": done + 1, "of": len(names), "state": state})
-                apart = name in sums and (sums[name].error > rtol or bool(sums[name].bad))
-                if stop_at_first and apart:
-                    break
-            if stop_at_first and apart:
+            reading.read(one, other, feeds)
+            if reading.over:
                 break
-    if not samples:
+    if not reading.samples:
         raise BadInput("no data", accepted="one batch of feeds, or several")
-    return Trace(a.name, b.name, samples, rtol, tuple(_rows(left, right, sums)), this_machine())
+    rows = tuple(rows_of(left, right, found, reading.sums, rtol))
+    changed = weight_differences(left, right) if left is not None and weights else []
+    eight_bits = any("int8" in t for t in b.header.weights)
+    return Trace(name_of(a), b.name, reading.samples, rtol, rows, this_machine(), tuple(changed), eight_bits)
 
 
-def _common(a: ir.Model, b: ir.Model, left: str, right: str) -> list[str]:
-    """Tensors of both by name, in the order of `b`."""
-    theirs = {v.name for node in a.graph for v in node.outputs if v.name}
-    names = [v.name for node in b.graph for v in node.outputs if v.name and v.name in theirs]
-    if not names:
-        raise BadInput(
-            f"{left} and {right} have no tensor of the same name",
-            accepted="two forms of one network, such as a file and what a transform made of it",
-        )
-    return names
+def _matched(a: Source, b: Model, right: ir.Model) -> tuple[list[Pair], ir.Model | None]:
+    """Which tensors are held against each other, and the first one's graph where it is a file."""
+    if not isinstance(a, Model):
+        return source_pairs(a, right), None
+    left = a.to_ir()
+    if found := pairs(left, right):
+        return found, left
+    raise BadInput(
+        f"{a.name} and {b.name} have no tensor of the same name, and no module",
+        accepted="two forms of one network, such as a file and what a transform made of it",
+    )
 
 
-def _count(sums: dict[str, Sums], name: str, x: np.ndarray, y: np.ndarray, feeds: Feeds) -> None:
-    """Numbers of the same shape are counted; anything else is no comparison and goes."""
-    if name not in sums:
-        return
-    if x.shape != y.shape or x.dtype.kind != "f" or y.dtype.kind != "f":
-        del sums[name]
-        return
-    mask = feeds.get("attention_mask")
-    if mask is not None and x.ndim > 2 and x.shape[:2] == mask.shape:
-        shown = mask.astype(bool)
-        x, y = x[shown], y[shown]
-    sums[name].add(x, y)
-
-
-def _rows(a: ir.Model, b: ir.Model, sums: Mapping[str, Sums]) -> Iterable[TensorDifference]:
-    """In the order of `b`, each with what it adds to the error of the tensors that it is made from."""
-    makers = {v.name: node for node in a.graph for v in node.outputs}
-    carried: dict[str, float] = {}
-    for node in b.graph:
-        before = max((carried.get(v.name or "", 0.0) for v in node.inputs if v is not None), default=0.0)
-        for value in node.outputs:
-            name = value.name or ""
-            carried[name] = before
-            if name in sums:
-                carried[name] = sums[name].error
-                maker = makers[name]
-                module = module_of(maker) or module_of(node)
-                added = max(0.0, sums[name].error - before)
-                yield sums[name].result(name, maker.name or "", maker.op_type, module, added)
+def _opened(a: Source, left: ir.Model | None, found: Sequence[Pair], cap_bytes: int) -> AbstractContextManager[Side]:
+    return heard(a) if left is None else tapped(left, [p.a for p in found], cap_bytes=cap_bytes)
 
 
 def _named(r: TensorDifference) -> str:

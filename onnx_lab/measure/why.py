@@ -14,6 +14,7 @@ from onnx_lab.errors import BadInput
 from onnx_lab.feeds import model_feeds
 from onnx_lab.measure._kinds import WORDS
 from onnx_lab.measure._result import Machine, Result
+from onnx_lab.measure._why_int8 import about_int8
 from onnx_lab.measure.profile import Profile, profile
 from onnx_lab.model import Model
 from onnx_lab.runtime._hardware import memory_bandwidth, this_hardware
@@ -119,12 +120,14 @@ def why(
         raise BadInput(f"{m.name} against itself", accepted="two files", do="lab.why(int8, fp32)")
     given = feeds if feeds is not None else model_feeds(against, batch=batch, seq=seq)
     others, own = (profile(x, given, target=target, runs=runs) for x in (against, m))
-    return Why(m.name, against.name, tuple(reasons(own, others)), own, others, own.machine)
+    return Why(m.name, against.name, tuple(reasons(own, others, m)), own, others, own.machine)
 
 
-def reasons(own: Profile, others: Profile) -> list[str]:
-    """The sentences, from two profiles on the same feeds."""
+def reasons(own: Profile, others: Profile, m: Model | None = None) -> list[str]:
+    """The sentences, from two profiles on the same feeds; `m` is the file of the first, to look things up in."""
     said = [_main_work(own), *_exchanged(own, others), *_added(own, others), _from_memory(own)]
+    if "int8" not in others.kinds:
+        said += about_int8(own, m)
     if own.busy < _BUSY:
         said.append(f"{1 - own.busy:.0%} of a run is spent between kernels: many small nodes, or threads that wait")
     return [s for s in said if s]

@@ -50,8 +50,8 @@ class OrtEngine:
         Intra-op threads; inter-op is 1.
     hints : mapping
         The model's session hints: ``disabled_optimizers``, ``graph_optimization_level`` (``"disable"`` or
-        ``"basic"``), ``save_optimized_to``: where to write the graph that the session made of the file, and
-        ``profile_to``: the folder for what the profiler finds.
+        ``"basic"``), ``save_optimized_to``: where to write the graph that the session made of the file,
+        ``profile_to``: the folder for what the profiler finds, and ``lean``: less memory before speed.
     spinning, io_binding : bool
         As in `Target`.
 
@@ -177,6 +177,10 @@ def _session_options(ort: Any, path: str, threads: int, hints: Mapping[str, Any]
     session_options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if level := _LEVELS.get(str(hints.get("graph_optimization_level"))):
         session_options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    if hints.get("lean"):
+        # a planned run takes the memory of all its tensors at once, and packed weights are there twice
+        session_options.enable_mem_pattern = False
+        session_options.add_session_config_entry("session.disable_prepacking", "1")
     if folder := hints.get("profile_to"):
         session_options.enable_profiling = True
         session_options.profile_file_prefix = str(Path(folder) / "profile")

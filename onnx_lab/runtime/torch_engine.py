@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from onnx_lab.errors import BadInput, OnnxLabError, missing
+from onnx_lab.runtime._hooks import hearing
 from onnx_lab.runtime._wire import Array
 
 
@@ -56,13 +57,15 @@ class TorchEngine:
             "precision": f"{autocast} autocast" if autocast else "as the module's weights",
         }
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by the names that an ONNX export would give them."""
-        try:
-            result = self.bind(feeds)()
-        except Exception as e:
-            raise self.explain(e) from e
-        return {name: _to_numpy(t) for name, t in named_tensors(result, self._torch)}
+    def run(self, feeds: Mapping[str, Array], modules: Sequence[str] | None = None) -> dict[str, Array]:
+        """Outputs by the names that an ONNX export would give them; with `modules`, what these returned instead."""
+        with hearing(self._module, modules or (), self._torch) as returned:
+            try:
+                result = self.bind(feeds)()
+            except Exception as e:
+                raise self.explain(e) from e
+        answers = named_tensors(result, self._torch) if modules is None else returned.items()
+        return {name: _to_numpy(t) for name, t in answers}
 
     def explain(self, e: Exception) -> OnnxLabError:
         """What was wrong when the bare call raised `e`."""

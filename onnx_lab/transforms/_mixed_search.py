@@ -48,7 +48,8 @@ class Search:
         before, graph = self._ready()
         if not graph.nodes:
             return self._unchanged(graph, 0)
-        overflows, grown = find_overflows(graph, self._data, self._above, self._keep_io, self._tell)
+        looked = find_overflows(graph, self._data, self._above, self._keep_io, self._tell)
+        overflows, grown = looked.reasons, looked.growth
         free = [n for n in graph.nodes if n not in overflows]
         with trials(graph, self._data, self._judge, self._keep_io, self._most) as tried:
             found = search(free, grown, self._telling(tried), self._most)

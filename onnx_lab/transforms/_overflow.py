@@ -95,8 +95,7 @@ def overflowing(graph: Rounded, seen: dict[str, Seen], above: float) -> dict[str
 
     Masked scores may: a Softmax makes of -inf what it makes of -3.4e38, and of +inf a NaN, which no tolerance passes.
     """
-    scores = _only_for_softmax(graph)
-    too_large = {name: s.exact for name, s in seen.items() if s.overflows(above) and name not in scores}
+    too_large = beyond(graph, seen, above)
     reasons: dict[str, str] = {}
     for name, reads, writes in ties(graph):
         for word, tensors in (("writes", writes), ("reads", reads)):
@@ -104,6 +103,26 @@ def overflowing(graph: Rounded, seen: dict[str, Seen], above: float) -> dict[str
                 plain = found.removesuffix(EXACT)
                 reasons.setdefault(name, f"{word} {plain!r}, which reaches {too_large[found]:.3g}")
     return reasons
+
+
+def beyond(graph: Rounded, seen: dict[str, Seen], above: float) -> dict[str, float]:
+    """The tensors that float16 cannot hold, with the largest magnitude of each in float32."""
+    scores = _only_for_softmax(graph)
+    return {name: s.exact for name, s in seen.items() if s.overflows(above) and name not in scores}
+
+
+def undefined(graph: Rounded, seen: dict[str, Seen]) -> dict[str, str]:
+    """Node -> the tensor in which it makes NaN or infinity of numbers that are finite in float16.
+
+    What it divides by is zero there, or what it subtracts; too large for float16 it is not.
+    """
+    found = {}
+    for name, reads, writes in ties(graph):
+        if all(math.isfinite(seen[t].half) for t in reads if t in seen):
+            bad = [t for t in writes if t in seen and not math.isfinite(seen[t].half)]
+            if bad and seen[bad[0]].exact <= LARGEST_FP16:
+                found[name] = bad[0].removesuffix(EXACT)
+    return found
 
 
 def growth(graph: Rounded, seen: dict[str, Seen]) -> dict[str, float]:

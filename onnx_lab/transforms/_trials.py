@@ -14,7 +14,7 @@ from onnx_lab.errors import TransformError
 from onnx_lab.produce import write_ir
 from onnx_lab.runtime.activations import Tap, tapped
 from onnx_lab.runtime.client import Worker
-from onnx_lab.transforms._overflow import growth, looking, overflowing
+from onnx_lab.transforms._overflow import Seen, growth, looking, overflowing
 from onnx_lab.transforms._rounded import Rounded
 from onnx_lab.transforms._tolerance import Answers, Judge, check_reference
 
@@ -94,20 +94,32 @@ def _hopeless(judge: Judge, keep_io: bool) -> TransformError:
     )
 
 
-def find_overflows(
-    graph: Rounded, data: Dataset, above: float, keep_io: bool, tell: Tell
-) -> tuple[dict[str, str], dict[str, float]]:
-    """Node -> why it cannot be float16, and node -> how much its error grows with those left in float32."""
+@dataclass(frozen=True)
+class Overflows:
+    """What float16 cannot do in a graph.
+
+    `reasons` are nodes that cannot be float16, and why; `growth` is how much each node's error grows with those left in
+    float32; `seen` is every tensor with all nodes in float16.
+    """
+
+    reasons: dict[str, str]
+    growth: dict[str, float]
+    seen: dict[str, Seen]
+
+
+def find_overflows(graph: Rounded, data: Dataset, above: float, keep_io: bool, tell: Tell) -> Overflows:
+    """Round all nodes, then all but those that overflow, until no more do."""
     reasons: dict[str, str] = {}
+    looks: list[dict[str, Seen]] = []
     with looking(graph, data, keep_io) as look:
         for i in range(_MOST_LOOKS):
             tell({"kind": "look", "state": f"reading activations, pass {i + 1}", "done": 0, "of": 1})
-            seen = look.at([n for n in graph.nodes if n not in reasons])
-            new = {n: why for n, why in overflowing(graph, seen, above).items() if n not in reasons}
+            looks.append(look.at([n for n in graph.nodes if n not in reasons]))
+            new = {n: why for n, why in overflowing(graph, looks[-1], above).items() if n not in reasons}
             reasons |= new
             if not new:
                 break
-    return reasons, growth(graph, seen)
+    return Overflows(reasons, growth(graph, looks[-1]), looks[0])
 
 
 @dataclass(frozen=True)

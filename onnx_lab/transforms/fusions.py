@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab.transforms import constant_embeddings, dead_tokens, no_padding, patch_matmul, scale_in_weights
+from onnx_lab.transforms import (
+    _near_gelu,
+    _near_norm,
+    constant_embeddings,
+    dead_tokens,
+    no_padding,
+    patch_matmul,
+    scale_in_weights,
+)
 from onnx_lab.transforms.attention import drop_nan_guards, fuse_attention
 from onnx_lab.transforms.batch_first import batch_first
 from onnx_lab.transforms.embed_norm import fuse_embed_layer_norm
@@ -86,10 +94,14 @@ def _apply(model: ir.Model, rules: list[Any], *, commute: bool = False) -> int:
     return int(pattern.RewriteRuleSet(rules, commute=commute).apply_to_model(model))
 
 
-#: Moves that can say why they do not apply.
+#: Moves that can say why they do not apply, and fusions that nearly did.
 _WHY: Mapping[str, Callable[[ir.Model], str]] = {
-    m.__name__.rpartition(".")[2]: m.why_not
-    for m in (constant_embeddings, dead_tokens, no_padding, patch_matmul, scale_in_weights)
+    **{
+        m.__name__.rpartition(".")[2]: m.why_not
+        for m in (constant_embeddings, dead_tokens, no_padding, patch_matmul, scale_in_weights)
+    },
+    "layer_norm": _near_norm.why_not,
+    "gelu": _near_gelu.why_not,
 }
 
 #: Name, what runs it, what becomes of what, ONNX Runtime's names for it at load.

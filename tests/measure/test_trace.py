@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_lab as lab
+from onnx_lab._metadata import module_of
 from onnx_lab.errors import BadInput
 from onnx_lab.measure._differences import Sums
 from onnx_lab.measure.code import trace_code
@@ -172,3 +175,126 @@ def test_sums_over_batches_are_those_of_the_whole() -> None:
     assert r.mean == pytest.approx(np.abs(a - b).mean(), rel=1e-5)
     assert r.largest == np.abs(a - b).max()
     assert r.snr == pytest.approx(-20 * np.log10(r.error))
+
+
+class Layer(torch.nn.Module):
+    """Half of a transformer's layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.act, self.dense = torch.nn.Linear(16, 24), torch.nn.GELU(), torch.nn.Linear(24, 16)
+        self.norm = torch.nn.LayerNorm(16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x + self.dense(self.act(self.wide(x))))
+
+
+@pytest.fixture(scope="module")
+def net() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(Layer(), Layer(), torch.nn.Linear(16, 3)).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(net: torch.nn.Module) -> Model:
+    return lab.export(net, torch.rand(2, 5, 16), name="encoder", dynamic=False, check=False)
+
+
+WORDS = {"x": RNG.standard_normal((2, 5, 16)).astype(np.float32)}
+
+
+def spoil(m: Model, module: str, path: Path) -> Model:
+    """`m` with one column of one weight multiplied."""
+    graph = m.to_ir()
+    node = next(n for n in graph.graph if n.op_type == "MatMul" and module_of(n) == module)
+    weight = node.inputs[1]
+    values = weight.const_value.numpy().copy()
+    values[:, 3] *= 8
+    weight.const_value = ir.tensor(values, name=weight.name)
+    ir.save(graph, path)
+    return lab.load(path)
+
+
+def test_one_spoiled_weight_is_named_first_by_node_and_module(
+    net: torch.nn.Module, exported: Model, tmp_path: Path
+) -> None:
+    feeds = {exported.inputs[0].name: WORDS["x"]}
+    spoiled = spoil(exported, "1.wide", tmp_path / "spoiled.onnx")
+    own = lab.trace(net, exported, feeds)
+    assert own, own
+    assert {r.module for r in own.rows} >= {"0.wide", "0.act", "0.dense", "0.norm", "1.norm", "2"}
+    for found in (lab.trace(net, spoiled, feeds), lab.trace(exported, spoiled, feeds)):
+        assert found.first is not None
+        assert found.most is not None
+        assert found.first.module == found.most.module == "1.wide"
+        assert "in 1.wide)" in found.sentences[0]
+    assert found.first.op == "MatMul"
+    assert [(w.module, w.node) for w in found.weights] == [("1.wide", found.first.node)]
+
+
+@pytest.mark.slow
+def test_a_bert_is_matched_with_its_source_and_across_fusion(tmp_path: Path) -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, vocab_size=60, num_labels=3
+    )
+    bert = BertForSequenceClassification(config).eval()
+    m = lab.export(bert, name="encoder")
+    ids = np.random.default_rng(0).integers(5, 60, (3, 12))
+    mask = np.ones_like(ids)
+    mask[1, 6:] = 0
+    feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    fused = lab.trace(bert, lab.optimize(m), feeds)
+    assert fused, fused
+    assert ("bert.encoder.layer.0.attention.self", "MultiHeadAttention") in {(r.module, r.op) for r in fused.rows}
+    module = "bert.encoder.layer.1.intermediate.dense"
+    found = lab.trace(bert, lab.optimize(spoil(m, module, tmp_path / "spoiled.onnx")), feeds)
+    assert found.first is not None
+    assert found.first.module == module
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "static"}, {"method": "static", "format": "qoperator"}], ids=str)
+def test_a_quantized_file_tells_weights_and_what_to_exclude(whole: Model, options: dict[str, Any]) -> None:
+    given = {**options, "data": [FEEDS], "quantize_output": True} if options else {}
+    int8 = lab.quantize(whole, **given)
+    found = lab.trace(whole, int8, FEEDS)
+    assert found.quantized
+    assert {w.weight for w in found.weights} == {f"w{i}" for i in range(LAYERS)}
+    assert all(w.dtype == "int8" and 25 < w.snr < 60 for w in found.weights)
+    assert len({r.tensor.split("_")[0] for r in found.rows}) >= LAYERS
+    if options:
+        rounded = [r for r in found.rows if r.how == "rounded"]
+        assert rounded
+        assert all(20 < r.snr < 60 for r in rounded)
+    assert found.exclude
+    assert set(found.exclude) <= {f"/layer{i}/MatMul" for i in range(LAYERS)}
+    nearer = lab.trace(whole, lab.quantize(whole, exclude_nodes=found.exclude, **given), FEEDS)
+    assert nearer.rows[-1].error < found.rows[-1].error
+
+
+def test_names_that_are_lost_are_found_again_by_module_or_order(whole: Model, tmp_path: Path) -> None:
+    graph = deep(tmp_path / "spoiled.onnx", spoil=2).to_ir()
+    for i, v in enumerate([v for n in graph.graph for v in n.outputs]):
+        v.name = f"t{i}"
+    ir.save(graph, tmp_path / "renamed.onnx")
+    found = lab.trace(whole, lab.load(tmp_path / "renamed.onnx"), FEEDS)
+    assert [r.tensor for r in found.rows] == ["t1", "t3", "t5", "t7", "t9"]  # what leaves each layer
+    assert found.first is not None
+    assert (found.first.tensor, found.first.module, found.first.how) == ("t5", "layer2", "module")
+    for n in graph.graph:
+        n.name = n.name.replace("/", "")
+    ir.save(graph, tmp_path / "nameless.onnx")
+    found = lab.trace(whole, lab.load(tmp_path / "nameless.onnx"), FEEDS)
+    assert found.first is not None
+    assert (found.first.tensor, found.first.node, found.first.how) == ("t4", "/layer2/MatMul", "order")
+
+
+def test_what_is_no_source_is_refused(whole: Model) -> None:
+    with pytest.raises(BadInput, match="a list"):
+        lab.trace([], whole, FEEDS)
+    with pytest.raises(BadInput, match="which module of the Linear"):
+        lab.trace(torch.nn.Linear(2, 2), whole, FEEDS)
+    with pytest.raises(BadInput, match="as the second"):
+        lab.trace(whole, torch.nn.Linear(2, 2), FEEDS)
