@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from onnx_lab.exporters.export import export as export
     from onnx_lab.jupyter.dashboard.board import Dashboard as Dashboard
     from onnx_lab.jupyter.dashboard.board import dashboard as dashboard
+    from onnx_lab.jupyter.view.door import view as view
     from onnx_lab.measure.accuracy import accuracy as accuracy
     from onnx_lab.measure.bench import bench as bench
     from onnx_lab.measure.compare import compare as compare
+    from onnx_lab.measure.diff import diff as diff
     from onnx_lab.measure.infer import infer as infer
     from onnx_lab.measure.inspect import inspect as inspect
+    from onnx_lab.measure.nodes import nodes as nodes
     from onnx_lab.measure.profile import profile as profile
     from onnx_lab.measure.trace import trace as trace
     from onnx_lab.measure.verdict import verdict as verdict
@@ -76,6 +79,7 @@ _HOME = {
     "buckets": ("transforms.length_buckets", "buckets"),
     "compare": ("measure.compare", "compare"),
     "dashboard": ("jupyter.dashboard.board", "dashboard"),
+    "diff": ("measure.diff", "diff"),
     "doctor": ("runtime.doctor", "doctor"),
     "errors": ("errors", ""),
     "explain": ("recipes.fusions_explained", "explain"),
@@ -87,6 +91,7 @@ _HOME = {
     "jobs": ("background.job", "jobs"),
     "load": ("_load", "load"),
     "mixed_precision": ("transforms.mixed_precision", "mixed_precision"),
+    "nodes": ("measure.nodes", "nodes"),
     "optimize": ("transforms.optimize", "optimize"),
     "overflows": ("recipes.overflows", "overflows"),
     "plots": ("plots", ""),
@@ -99,6 +104,7 @@ _HOME = {
     "surgery": ("surgery", ""),
     "trace": ("measure.trace", "trace"),
     "verdict": ("measure.verdict", "verdict"),
+    "view": ("jupyter.view.door", "view"),
     "why": ("measure.why", "why"),
     "workspace": ("workspace", ""),
 }

@@ -109,6 +109,26 @@ def open_ir(path: Path) -> ir.Model:
     return model
 
 
+def open_graph(path: Path) -> ir.Model:
+    """The model for looking at: of its larger weights type and shape are known, their numbers are not there.
+
+    Raises
+    ------
+    google.protobuf.message.DecodeError
+        When the file is no protobuf.
+    """
+    import onnx
+    import onnx_ir as ir
+
+    try:
+        proto = skeleton(path)[0]
+    except ValueError:
+        proto = onnx.load(path, load_external_data=False)
+    model = ir.serde.deserialize_model(proto)
+    ir.external_data.set_base_dir(model.graph, path.parent)
+    return model
+
+
 def let_go_of_pages(model: ir.Model) -> None:
     """Give back the memory of weights that were looked at through windows; the next look reads them again."""
     import numpy as np

@@ -7,6 +7,7 @@ and source lines of whoever exported: they tell a stranger more than they should
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,10 +47,37 @@ def module_of(node: ir.Node) -> str:
     >>> module_of(ir.node("Softmax", [], name="/bert/encoder/layer.0/attention/Softmax"))
     'bert.encoder.layer.0.attention'
     """
+    return module_named(node.name or "", node.metadata_props.get(NAME_SCOPES_KEY, ""))
+
+
+def module_named(name: str, scopes: str = "") -> str:
+    """The module of a node that bears this name and these scopes (the text of `NAME_SCOPES_KEY`); "" when unknown.
+
+    Examples
+    --------
+    >>> module_named("node_linear", "['', 'bert', 'bert.pooler', 'linear']")
+    'bert.pooler'
+    """
     try:
-        scopes = ast.literal_eval(node.metadata_props[NAME_SCOPES_KEY])
-        return next((s for s in reversed(scopes[:-1]) if s), "")  # the last one names the call, not a module
-    except (KeyError, ValueError, SyntaxError, TypeError):
+        found = ast.literal_eval(scopes) if scopes else []
+        if found:
+            return next((s for s in reversed(found[:-1]) if s), "")  # the last one names the call, not a module
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         pass
-    name = node.name or ""
     return ".".join(p for p in name.split("/")[:-1] if p) if name.startswith("/") else ""
+
+
+def shared_path(paths: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The innermost module that holds all of these modules, each given by its parts.
+
+    Examples
+    --------
+    >>> shared_path(["bert.layer.0.attention".split("."), "bert.layer.0.output".split(".")])
+    ('bert', 'layer', '0')
+    """
+    shared: list[str] = []
+    for level in zip(*paths, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return tuple(shared)

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     import onnx
 
 _BLOCK_BYTES = 1 << 20
+_DIMS_SHOWN = 8
+#: Bits of one number of a tensor that is written as raw bytes; of other types nothing is said here.
+_BITS = {"bool": 8, "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "uint4": 4, "int4": 4}
+_BITS |= {f"{sign}int{bits}": bits for sign in ("u", "") for bits in (8, 16, 32, 64)}
 
 
 def read_proto(path: Path) -> onnx.ModelProto:
@@ -37,7 +41,7 @@ def read_proto(path: Path) -> onnx.ModelProto:
             raise BadModel(f"{path} is a folder", accepted="a .onnx file", do="name the file inside it")
         if size == 0:
             raise BadModel(f"{path} is empty (0 bytes)", do="export or copy it again")
-        proto = _parsed(path)
+        proto, elsewhere = _parsed(path)
     except FileNotFoundError:
         raise BadModel(f"no file at {path}", do="check the path; relative paths start at the working folder") from None
     except PermissionError:
@@ -51,16 +55,18 @@ def read_proto(path: Path) -> onnx.ModelProto:
     _check_graph(proto, path)
     _check_opsets(proto, path)
     _check_external(proto, path)
+    _check_sizes(proto, path, elsewhere)
     return proto
 
 
-def _parsed(path: Path) -> onnx.ModelProto:
+def _parsed(path: Path) -> tuple[onnx.ModelProto, Collection[str]]:
+    """The message, and the weights whose bytes were left in the file."""
     import onnx
 
     try:
-        return skeleton(path)[0]
+        return skeleton(path)
     except ValueError:  # protobuf's own reader says what is wrong, if anything is
-        return onnx.load(path, load_external_data=False)
+        return onnx.load(path, load_external_data=False), ()
 
 
 def read_header(path: Path) -> Header:
@@ -76,7 +82,7 @@ def _header(proto: onnx.ModelProto) -> Header:
     constants = {t.name for t in graph.initializer}
     weights: Counter[str] = Counter()
     for t in _tensors(graph):
-        weights[_dtype_name(t.data_type)] += prod(t.dims)
+        weights[dtype_name(t.data_type)] += prod(t.dims)
     return Header(
         inputs=tuple(_spec(v) for v in graph.input if v.name not in constants),
         outputs=tuple(_spec(v) for v in graph.output),
@@ -165,7 +171,7 @@ def _check_external(proto: onnx.ModelProto, path: Path) -> None:
             continue
         info = {e.key: e.value for e in t.external_data}
         location = info.get("location", "")
-        file = (folder / location).resolve()
+        file = (folder / location.replace("\0", "?")).resolve()
         if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
             raise BadModel(
                 f"{path} keeps weight {t.name!r} at {location!r}, outside its own folder",
@@ -176,12 +182,44 @@ def _check_external(proto: onnx.ModelProto, path: Path) -> None:
             raise BadModel(
                 f"{path} keeps its weights in {location!r}, which is missing", do=f"copy {location!r} into {folder}"
             )
-        need = int(info.get("offset", 0)) + int(info.get("length", 0))
+        try:
+            places = [int(info.get(key) or 0) for key in ("offset", "length")]
+        except ValueError:
+            places = [-1]
+        if min(places) < 0:
+            raise BadModel(
+                f"{path} keeps weight {t.name!r} at offset {info.get('offset')!r}, length {info.get('length')!r}",
+                accepted="whole numbers, 0 or more",
+                do="export or copy it again",
+            )
+        need = sum(places)
         if file.stat().st_size < need:
             raise BadModel(
                 f"{file} has {file.stat().st_size} bytes, weight {t.name!r} ends at {need}",
                 do="the external data is cut off: copy it again",
             )
+
+
+def _check_sizes(proto: onnx.ModelProto, path: Path, elsewhere: Collection[str]) -> None:
+    """What a tensor says of its size is what there is: libraries take memory for what is said."""
+    for t in _tensors(proto.graph):
+        count, bits = prod(t.dims), _BITS.get(dtype_name(t.data_type), 0)
+        external = next((int(e.value or 0) for e in t.external_data if e.key == "length"), None)
+        have = external if t.data_location == t.EXTERNAL else len(t.raw_data) if t.HasField("raw_data") else None
+        wrong = have is not None and bits and have != -(-count * bits // 8)
+        lost = have is None and t.data_location != t.EXTERNAL and count and t.name not in elsewhere and not _listed(t)
+        if min(t.dims, default=0) < 0 or wrong or lost:
+            there = f"{have or 0} bytes of data" if wrong or lost else "a size below 0"
+            raise BadModel(
+                f"{path}: tensor {t.name!r} is {dtype_name(t.data_type)}{list(t.dims)[:_DIMS_SHOWN]} and has {there}",
+                do="it is damaged: export or copy it again",
+            )
+
+
+def _listed(tensor: onnx.TensorProto) -> bool:
+    """Whether its numbers are written one by one, and enough of them: packed types have fewer."""
+    lists = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+    return bool(8 * sum(len(getattr(tensor, f)) for f in lists) >= prod(tensor.dims))
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
@@ -213,10 +251,10 @@ def _spec(v: onnx.ValueInfoProto) -> TensorSpec:
         d.dim_value if d.HasField("dim_value") else (d.dim_param or None) if d.HasField("dim_param") else None
         for d in t.shape.dim
     )
-    return TensorSpec(v.name, _dtype_name(t.elem_type), dims)
+    return TensorSpec(v.name, dtype_name(t.elem_type), dims)
 
 
-def _dtype_name(elem_type: int) -> str:
+def dtype_name(elem_type: int) -> str:
     import onnx
 
     try:

@@ -7,6 +7,7 @@ batch and which the sequence is read from the axis names that exporters write, e
 from __future__ import annotations
 
 import functools
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ from onnx_lab.task import Feeds
 DEFAULT_IDS = 100
 #: Pixels per side where an image's height and width are free.
 DEFAULT_PIXELS = 224
+#: No input is larger.
+_MOST_NUMBERS = 4_000_000_000
 
 _BATCH = re.compile(r"^(n|b|bs)$|batch|^num_samples$")
 _SEQUENCE = re.compile(r"^(s|l|t)$|seq|length|tokens|time")
@@ -75,12 +78,25 @@ def random_feeds(
     for name, size in {"batch": batch, "seq": seq, **(axes or {})}.items():
         if size < 1:
             raise BadInput(f"{name}={size}", accepted="1 or more")
-    limits = ids_below or {}
+    limits, shapes = ids_below or {}, input_shapes(inputs, batch=batch, seq=seq, axes=axes)
     return {
         # a generator per name: models that share an input get the same values for it, whatever else they take
-        s.name: _values(s, _shape(s, batch, seq, axes or {}), limits.get(s.name), _generator(seed, s.name))
+        s.name: _values(s, shapes[s.name], limits.get(s.name), _generator(seed, s.name))
         for s in inputs
     }
+
+
+def input_shapes(
+    inputs: Sequence[TensorSpec], *, batch: int = 1, seq: int = 128, axes: Mapping[str, int] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """Input -> its shape with these sizes for the dynamic axes; fixed ones stay.
+
+    Examples
+    --------
+    >>> input_shapes([TensorSpec("ids", "int64", ("batch", "sequence"))], batch=2, seq=7)
+    {'ids': (2, 7)}
+    """
+    return {s.name: _shape(s, batch, seq, axes or {}) for s in inputs}
 
 
 def model_feeds(
@@ -200,7 +216,18 @@ def _shape(spec: TensorSpec, batch: int, seq: int, axes: Mapping[str, int]) -> t
         else:
             # an unnamed second axis of four is the channels of an image
             shape.append(sizes.get(axis_kind(spec, axis), 3 if len(spec.shape) == 4 else 1))
+    _check_size(spec, shape)
     return tuple(shape)
+
+
+def _check_size(spec: TensorSpec, shape: Sequence[int]) -> None:
+    """Refuse what no machine holds: a damaged file may ask for it."""
+    if min(shape, default=0) < 0 or math.prod(shape) > _MOST_NUMBERS:
+        raise BadInput(
+            f"input {spec} with a size of {list(shape)}",
+            accepted=f"sizes of 0 or more, {_MOST_NUMBERS:.0e} numbers at most",
+            do="fix the sizes of its axes: lab.fix_shapes, or feeds of your own",
+        )
 
 
 def _values(

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnx_lab.card import Card, Shown, megabytes
 from onnx_lab.errors import BadModel
@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
+_T = TypeVar("_T")
+
 LINEAGE_KEY = "onnx_lab.lineage"
 SESSION_KEY = "onnx_lab.session"
 LABELS_KEY = "onnx_lab.labels"
+#: What a file may tell a session to do.
+_HINTS = ("disabled_optimizers", "graph_optimization_level")
 
 #: Operators that move or reshape and compute nothing; counted apart because exporters leave too many.
 GLUE = frozenset(
@@ -143,13 +147,18 @@ class Model(Shown):
 
     @property
     def session_hints(self) -> dict[str, Any]:
-        """What a session needs to be fast with this file, e.g. ``{"disabled_optimizers": [...]}``."""
-        return dict(json.loads(self.header.metadata.get(SESSION_KEY, "{}")))
+        """What a session needs to be fast with this file, e.g. ``{"disabled_optimizers": [...]}``.
+
+        What else a file may say there is not taken: it could name files to write to.
+        """
+        found = _json(self.header.metadata.get(SESSION_KEY, "{}"))
+        return {k: found[k] for k in _HINTS if k in found} if isinstance(found, dict) else {}
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names carried by the file, empty when unknown."""
-        return tuple(json.loads(self.header.metadata.get(LABELS_KEY, "[]")))
+        found = _json(self.header.metadata.get(LABELS_KEY, "[]"))
+        return tuple(map(str, found)) if isinstance(found, list) else ()
 
     def check_unchanged(self) -> None:
         """Raise BadModel when the file was removed or edited since it was loaded."""
@@ -169,16 +178,36 @@ class Model(Shown):
 
         self.check_unchanged()
         # a file of the user's can be written anew while we look at it, which would end this Python
-        if not self.path.resolve().is_relative_to(workspace.root().resolve()):
-            return ir.load(self.path)
-        return open_ir(self.path)
+        trusted = self.path.resolve().is_relative_to(workspace.root().resolve())
+        return self._read(open_ir if trusted else ir.load)
+
+    def to_graph(self) -> ir.Model:
+        """A private ``onnx_ir`` copy for looking at: larger weights have a type and a shape, and no numbers."""
+        from onnx_lab._in_place import open_graph
+
+        self.check_unchanged()
+        return self._read(open_graph)
 
     def to_proto(self) -> onnx.ModelProto:
         """A private ``onnx.ModelProto`` with all weights in memory."""
         import onnx
 
         self.check_unchanged()
-        return onnx.load(self.path)
+        return self._read(onnx.load)
+
+    def _read(self, how: Callable[[Path], _T]) -> _T:
+        try:
+            return how(self.path)
+        except OSError:
+            raise  # a disk's trouble says what it is
+        except Exception as e:  # each library has its own for a graph that contradicts itself
+            while e.__cause__ is not None and isinstance(e.__cause__, Exception):
+                e = e.__cause__
+            raise BadModel(
+                f"the graph of {self.path} cannot be read: {e}",
+                accepted="names that are made once, attributes and tensors of the types that they claim",
+                do="onnx.checker.check_model(path) says where; export it again",
+            ) from e
 
     def save(self, path: str | Path) -> Path:
         """Copy the file (and its external data) to `path`, atomically; the user's own copy to take home.
@@ -219,9 +248,19 @@ def lineage_to_json(lineage: tuple[Step, ...]) -> str:
 def lineage_from_json(text: str) -> tuple[Step, ...]:
     """Read what `lineage_to_json` wrote; unknown text gives an empty lineage, never an error."""
     try:
-        return tuple(Step(**s) for s in json.loads(text))
-    except (ValueError, TypeError):
+        steps = tuple(Step(**s) for s in json.loads(text))
+    except (ValueError, TypeError, RecursionError):
         return ()
+    kinds = [(s.verb, str) for s in steps] + [(x, dict) for s in steps for x in (s.options, s.tools, s.notes)]
+    return steps if all(isinstance(x, kind) for x, kind in kinds) else ()
+
+
+def _json(text: str) -> Any:
+    """What a file's metadata holds, None where it is broken."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _notes(step: Step) -> tuple[str, ...]:

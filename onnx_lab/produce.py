@@ -63,11 +63,14 @@ class Made:
         JSON values for the lineage; ``notes["say"]`` is a list of sentences shown on the card.
     metadata : dict of str
         Extra ``metadata_props`` for the file (class names, session hints).
+    external : bool
+        Weights go beside the file, however few they are.
     """
 
     graph: ir.Model
     notes: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
+    external: bool = False
 
 
 def produce(
@@ -118,7 +121,7 @@ def produce(
     lineage = (*(parent.lineage if parent else ()), step)
     made.graph.metadata_props.update({**made.metadata, LINEAGE_KEY: lineage_to_json(lineage)})
     with workspace.scratch() as folder:
-        write_ir(made.graph, folder / f"{name}.onnx")
+        write_ir(made.graph, folder / f"{name}.onnx", external=made.external)
         model = workspace.adopt(folder, f"{name}.onnx")
     if step_key:
         workspace.remember(step_key, model)
@@ -134,14 +137,14 @@ def _release(graph: ir.Model) -> None:
         value.const_value = None
 
 
-def write_ir(graph: ir.Model, path: Path) -> None:
+def write_ir(graph: ir.Model, path: Path, *, external: bool = False) -> None:
     """Write `graph` to `path`; weights beside it as ``<name>.onnx.data`` when they are too many for one protobuf."""
     import onnx_ir as ir
 
     from onnx_lab._streamed import write_streamed
 
     weights_bytes = sum(v.const_value.nbytes for v in graph.graph.initializers.values() if v.const_value is not None)
-    if weights_bytes > EXTERNAL_ABOVE_BYTES:
+    if external or weights_bytes > EXTERNAL_ABOVE_BYTES:
         ir.save(graph, path, external_data=f"{path.name}.data")
     else:
         write_streamed(graph, path)

@@ -2,6 +2,7 @@
 
     <root>/models/<digest>/<name>.onnx (+ external data)   a produced Model; never changed once it is there
     <root>/steps/<key>.json                                cache: input digest + verb + options + versions -> digest
+    <root>/places/<digest>.json                            where a file from elsewhere lay, to go back to it
     <root>/samples/                                        what the samples keep (trained heads)
     <root>/tmp/                                            work in progress; moved out of it when done, or removed
 
@@ -11,6 +12,7 @@ own. The root is ``$ONNX_LAB_HOME``, else ``$XDG_CACHE_HOME/onnx_lab``, else ``~
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -135,6 +137,33 @@ def recall(step_key: str, *, name: str | None = None) -> Model | None:
 def remember(step_key: str, model: Model) -> None:
     """Note that the step with this key made `model` (which lives in the workspace)."""
     write_json(root() / "steps" / f"{step_key}.json", {"file": f"{model.path.parent.name}/{model.path.name}"})
+
+
+def note_place(model: Model) -> None:
+    """Remember where a file outside the workspace lies, so that `find` finds it by its digest."""
+    if not model.path.resolve().is_relative_to(root().resolve()):
+        write_json(root() / "places" / f"{model.digest}.json", {"file": str(model.path.resolve())})
+
+
+def find(digest: str) -> Model | None:
+    """The Model with this digest: in the workspace, or where `note_place` saw it, if it is still the same.
+
+    Examples
+    --------
+    >>> import onnx_lab as lab
+    >>> m = lab.samples.tiny()
+    >>> find(m.digest).digest == m.digest, find("0" * 64)
+    (True, None)
+    """
+    for path in sorted((root() / "models" / digest).glob("*.onnx")):
+        with contextlib.suppress(BadModel, OSError):
+            return open_model(path)
+    try:
+        path = Path(json.loads((root() / "places" / f"{digest}.json").read_text())["file"])
+        model = open_model(path)
+        return model if model.digest == digest else None
+    except (OSError, ValueError, KeyError, BadModel):
+        return None
 
 
 def write_json(path: Path, value: Any) -> None:

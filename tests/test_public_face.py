@@ -12,7 +12,7 @@ import pytest
 import onnx_lab as lab
 
 PROMISED = (
-    "load export simplify optimize fix_shapes buckets fp16 bf16 mixed_precision quantize inspect infer compare "
+    "load export simplify optimize fix_shapes buckets fp16 bf16 mixed_precision quantize inspect nodes infer compare "
     "accuracy bench trace dashboard doctor start jobs Recipe samples Model Target Task verdict"
 ).split()
 HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "onnxscript", "plotly", "pandas", "IPython", "onnxsim")

@@ -54,7 +54,8 @@ def call(verb: str, arguments: dict[str, Any], progress: Callable[[dict[str, Any
     """A public function of the lab by name; what it tells on its way reaches `progress`."""
     import onnx_lab
 
-    function = getattr(onnx_lab, verb)
+    owner, _, name = verb.rpartition(".")
+    function = getattr(getattr(onnx_lab, owner) if owner else onnx_lab, name)
     if "progress" in inspect.signature(function).parameters:
         arguments = {**arguments, "progress": progress}
     bound = {k: v for k, v in arguments.items() if k != "*"}

@@ -10,6 +10,7 @@ from onnx_lab.background._words import told
 from onnx_lab.card import Card, Shown, Table
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.runtime._hardware import this_hardware
+from onnx_lab.surgery import EDITS
 
 __all__ = ["Job", "Jobs", "jobs", "start"]
 
@@ -37,7 +38,7 @@ def start(
     Parameters
     ----------
     verb : str
-        The function: ``"bench"`` for `onnx_lab.bench`, and so on.
+        The function: ``"bench"`` for `onnx_lab.bench`, ``"surgery.expose"`` for an edit, and so on.
     *positional, **options
         What the function takes.
     job_name : str, optional
@@ -80,8 +81,12 @@ def begin(
     only_child: bool = False,
 ) -> Job:
     """As `start`; with `only_child`, what cannot travel raises `CannotTravel` or ends with it."""
-    if verb not in VERBS:
-        raise BadInput(f"a job {verb!r}", accepted=", ".join(VERBS), do=did_you_mean(verb, VERBS))
+    if not is_step(verb):
+        raise BadInput(
+            f"a job {verb!r}",
+            accepted=f"{', '.join(VERBS)}, or an edit: surgery.{next(iter(EDITS))} and so on",
+            do=did_you_mean(verb, [*VERBS, *(f"surgery.{e}" for e in EDITS)]),
+        )
     for option, value in {"memory_mb": memory_mb, "timeout_s": timeout_s}.items():
         if value is not None and not value > 0:
             raise BadInput(f"{option}={value}", accepted="a number above 0")
@@ -90,6 +95,11 @@ def begin(
     job._begin(positional, options, only_child=only_child)
     _all.append(job)
     return job
+
+
+def is_step(verb: str) -> bool:
+    """Whether this can be a job: one of `VERBS`, or an edit such as ``"surgery.expose"``."""
+    return verb in VERBS or (verb.startswith("surgery.") and verb.removeprefix("surgery.") in EDITS)
 
 
 class Jobs(Shown):

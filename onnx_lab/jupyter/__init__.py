@@ -13,7 +13,7 @@ _NAME = "OnnxLab"
 
 def load(ip: Any) -> None:
     """Register the magics and their completion; a second time changes nothing."""
-    from onnx_lab.jupyter import _lab_magic
+    from onnx_lab.jupyter import _edit_magic, _lab_magic
     from onnx_lab.jupyter._completion import matcher
     from onnx_lab.jupyter.magics import OnnxLab
 
@@ -21,6 +21,7 @@ def load(ip: Any) -> None:
         return
     magics = OnnxLab(shell=ip)
     magics.magics["line"][_lab_magic.NAME] = _lab_magic.lab_magic(magics)
+    magics.magics["line"][_edit_magic.NAME] = _edit_magic.edit_magic(magics)
     ip.register_magics(magics)
     if getattr(ip, "Completer", None) is not None:
         ip.Completer.custom_matchers.append(matcher(magics))

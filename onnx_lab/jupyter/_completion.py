@@ -27,11 +27,16 @@ def matcher(magics: Any) -> Callable[[CompletionContext], SimpleMatcherResult]:
             return {"completions": [], "suppress": False}
         from onnx_lab.jupyter.magics import VERBS, signature_of
 
-        if found[1] not in VERBS:
+        if found[1] not in (*VERBS, "edit"):
             return {"completions": [], "suppress": False}
         try:
             scope = magics.names().scope
-            fragment, words = complete(signature_of(found[1]), found[2], scope)
+            if found[1] == "edit":
+                from onnx_lab.jupyter._edit_magic import complete_edit
+
+                fragment, words = complete_edit(found[2], scope)
+            else:
+                fragment, words = complete(signature_of(found[1]), found[2], scope)
         except Exception:  # TAB never prints a traceback into a cell; running the line will say what is wrong
             return {"completions": [], "suppress": False}
         texts = list(dict.fromkeys(words))

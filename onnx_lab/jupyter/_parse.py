@@ -130,13 +130,14 @@ def _option(magic: str, signature: Signature, word: Word, rest: list[Word]) -> t
 def _place(magic: str, signature: Signature, loose: list[Word], given: dict[str, list[Word | bool]]) -> None:
     """Hand the words that are no options to the positional parameters, in order."""
     left = list(loose)
-    for p in signature.positional:
-        if p.name in given or not left:
-            continue
-        given[p.name] = [left.pop(0)]
-        if p.takes.many:
-            given[p.name] += left
-            left = []
+    open_ = [p for p in signature.positional if p.name not in given]
+    for i, p in enumerate(open_):
+        if not left:
+            break
+        # several words for one parameter, as far as those behind it have theirs: set_attribute Relu,PRelu alpha 0.1
+        behind = sum(q.required for q in open_[i + 1 :])
+        count = max(1, len(left) - behind) if p.takes.many else 1
+        given[p.name], left = [*left[:count]], left[count:]
     if left:
         raise BadInput(
             f"{magic}: {left[0].text!r} is one word too many",
@@ -160,7 +161,8 @@ def options(signature: Signature) -> list[str]:
 
 
 def usage(magic: str, signature: Signature) -> str:
-    """``%onnx_compare a b data [options]``."""
+    """``%onnx_compare a b data [options]``; of an edit ``%onnx_edit m expose tensor [options]``."""
     words = [f"{p.name}..." if p.takes.many else p.name for p in signature.positional if p.required]
     maybe = [f"[{p.name}]" for p in signature.positional if not p.required]
-    return " ".join([magic, *words, *maybe, "[options]"])
+    magic, _, edit = magic.partition(" ")
+    return " ".join([magic, *words[:1], *[edit] * bool(edit), *words[1:], *maybe, "[options]"])

@@ -33,6 +33,8 @@ def plain_code(verb: str, call: Call) -> Code:
     given = {k: v for k, v in call.arguments.items() if v is not None}
     if verb == "export" and not _is_torchs(given["obj"]):
         text = _of_the_export(given)
+    elif verb.startswith("surgery."):
+        text = _of_the_edit(verb, given)
     else:
         text = _own(_WRITES_ITS_OWN[verb], verb, given) if verb in _WRITES_ITS_OWN else _measuring()[verb](given)
     return Code("\n".join([*_which_file(call), text]))
@@ -56,6 +58,17 @@ def _of_the_export(given: Mapping[str, Any]) -> str:
     return text
 
 
+def _of_the_edit(verb: str, given: Mapping[str, Any]) -> str:
+    """An edit whose code needs what it finds out in the graph is run first, or was and is kept."""
+    module = importlib.import_module(f"onnx_lab.transforms.{verb}")
+    if not hasattr(module, "FOUND"):
+        return _own(module.__name__, verb, given)
+    from onnx_lab.transforms.code import code_for
+
+    made: Model = getattr(module, verb.rpartition(".")[2])(**given)
+    return code_for(made.lineage[-1])
+
+
 def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:
     write = importlib.import_module(module).plain_code
     options = dict(given)
@@ -71,7 +84,8 @@ def _own(module: str, verb: str, given: Mapping[str, Any]) -> str:
 
 
 def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
-    from onnx_lab.measure import _fault_code, code
+    from onnx_lab.measure import _fault_code, code, diff_code
+    from onnx_lab.measure._nodes_code import nodes_code
 
     def infer(given: Mapping[str, Any]) -> str:
         m, feeds = given["m"], given["feeds"]
@@ -95,6 +109,9 @@ def _measuring() -> dict[str, Callable[[Mapping[str, Any]], str]]:
 
     return {
         "inspect": lambda _: code.inspect_code(),
+        "nodes": lambda given: nodes_code(given.get("what", "*")),
+        "view": lambda _: diff_code.view_code(),
+        "diff": lambda _: diff_code.diff_code(),
         "infer": infer,
         "compare": lambda given: code.compare_code(given.get("target")),
         "accuracy": lambda given: code.accuracy_code(given.get("target")),

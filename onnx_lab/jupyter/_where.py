@@ -24,7 +24,7 @@ _MAKES = _CACHED | {"best"}
 
 def is_big(verb: str, arguments: Mapping[str, Any]) -> bool:
     """Whether a step would hold much here: one that makes files, of Models and torch modules above `BIG_BYTES`."""
-    if verb not in _MAKES:
+    if verb not in _MAKES and not _is_edit(verb):
         return False
     total = 0
     for name, value in arguments.items():
@@ -37,11 +37,15 @@ def is_big(verb: str, arguments: Mapping[str, Any]) -> bool:
 
 def made_before(verb: str, work: Callable[[], Any], arguments: Mapping[str, Any]) -> Any:
     """The file of this step when the workspace has it, else None. Costs a digest of what it works on, no more."""
-    if verb not in _CACHED or any(hasattr(v, "__next__") for v in arguments.values()):
+    if not (verb in _CACHED or _is_edit(verb)) or any(hasattr(v, "__next__") for v in arguments.values()):
         return None
     with contextlib.suppress(NotMade), only_looking():
         return work()
     return None
+
+
+def _is_edit(verb: str) -> bool:
+    return verb.startswith("surgery.")
 
 
 def _things(value: Any) -> Iterator[Any]:

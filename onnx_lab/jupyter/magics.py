@@ -30,6 +30,9 @@ VERBS: Mapping[str, str] = {
     "mixed_precision": "searching",
     "quantize": "quantizing",
     "inspect": "inspecting",
+    "nodes": "finding nodes of",
+    "view": "drawing",
+    "diff": "comparing",
     "infer": "running",
     "compare": "comparing",
     "accuracy": "scoring",
@@ -97,11 +100,14 @@ class OnnxLab(Magics):
             local_ns or {}, {k: v for k, v in self.shell.user_ns.items() if k not in self.shell.user_ns_hidden}
         )
 
-    def run(self, verb: str, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
-        """What the magic does: read the line, call the function, return its value."""
+    def run(self, verb: str, line: str, local_ns: Mapping[str, Any] | None = None, *, typed: str = "") -> Any:
+        """What the magic does: read the line, call the function, return its value.
+
+        `typed` is the line as it was typed, where `line` leaves the name of an edit out.
+        """
         from onnx_lab.jupyter._run import Step
 
-        magic, signature = f"%onnx_{verb}", signature_of(verb)
+        magic, signature = magic_of(verb), signature_of(verb)
         call = parse(magic, signature, line, self.names(local_ns))
         if call.help:
             return Manual(magic, signature)
@@ -116,9 +122,9 @@ class OnnxLab(Magics):
         if verb == "bench":
             _name_contestants(call)
         about = " ".join(call.typed.get(signature.positional[0].name, []) if signature.positional else [])
-        title = f"{VERBS[verb]} {about}".rstrip()
+        title = f"{VERBS.get(verb, verb)} {about}".rstrip()
         value = Step(self.shell, verb, function(verb), call, how, title, about).run()
-        return value if not call.silent or self._assigned(magic, line) else None
+        return value if not call.silent or self._assigned(magic.split()[0], typed or line) else None
 
     def _assigned(self, magic: str, line: str) -> bool:
         """Whether the running cell keeps the value: ``m = %onnx_export net;`` is silent and still assigns."""
@@ -149,17 +155,24 @@ def function(verb: str) -> Callable[..., Any]:
         return jobs
     import onnx_lab
 
-    found: Callable[..., Any] = getattr(onnx_lab, verb)
+    owner, _, name = verb.rpartition(".")
+    found: Callable[..., Any] = getattr(getattr(onnx_lab, owner) if owner else onnx_lab, name)
     return found
+
+
+def magic_of(verb: str) -> str:
+    """``"%onnx_fp16"``; of an edit, ``"surgery.expose"``, ``"%onnx_edit expose"``."""
+    edit = verb.removeprefix("surgery.")
+    return f"%onnx_edit {edit}" if edit != verb else f"%onnx_{verb}"
 
 
 @functools.cache
 def signature_of(verb: str) -> Signature:
     """What the magic takes; read at its first use or completion, never at load."""
-    from onnx_lab.background.job import VERBS as HEAVY
+    from onnx_lab.background.job import is_step
 
     signature = read(function(verb))
-    return with_job_options(signature) if verb in HEAVY else signature
+    return with_job_options(signature) if is_step(verb) else signature
 
 
 def _magic(owner: OnnxLab, verb: str) -> Callable[..., Any]:

@@ -1,100 +1,78 @@
-"""Weights of two files side by side: which ones changed, and how far 8 bits or 16 are from what they were.
-
-No engine is needed: a quantized weight is turned back into numbers with its own scales.
-"""
+"""Constant tensors of a graph: how large they are, and who uses them. None of their numbers is read."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from onnx_lab._metadata import module_of
-from onnx_lab.measure._differences import Sums
-from onnx_lab.measure._match import scale_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-Array = npt.NDArray[np.generic]
+#: What only changes the form of a weight on its way to the node that computes with it.
+_FORM = frozenset("Cast DequantizeLinear Identity QuantizeLinear Reshape Squeeze Transpose Unsqueeze".split())
+_REACH = 4
 
 
 @dataclass(frozen=True)
-class WeightDifference:
-    """One weight of both files: who reads it in the first, its type in the second, how far it is off.
+class Weight:
+    """One constant tensor of the file: initializers and the tensors inside Constant nodes.
 
-    `error` is the relative error (norm of the difference by the norm), `snr` the same in dB.
+    `module` is the user's own module that uses it first, "" when the exporter left no trace of it.
     """
 
-    weight: str
-    node: str
-    op: str
+    name: str
     module: str
     dtype: str
-    error: float
-    snr: float
-    largest: float
+    shape: tuple[int, ...]
+    size_bytes: int
 
 
-def weight_differences(a: ir.Model, b: ir.Model) -> list[WeightDifference]:
-    """The weights that are not the same in both, worst first; what one of them does not have is left out."""
-    return sorted(_differences(a, b), key=lambda w: -w.error)
+def weights_of(graph: ir.Model) -> Iterator[tuple[Weight, ir.Node | None]]:
+    """Initializers of all graphs, and tensors that Constant nodes hold, each with the node that computes with it.
+
+    Sizes come from shape and dtype alone.
+    """
+    for g in graph.graphs():
+        for value in g.initializers.values():
+            if value.const_value is not None:
+                yield _weight(value, value.const_value, None)
+        for node in g:
+            if node.op_type == "Constant" and "value" in node.attributes and not node.attributes["value"].is_ref():
+                yield _weight(node.outputs[0], node.attributes["value"].as_tensor(), node)
 
 
-def _differences(a: ir.Model, b: ir.Model) -> Iterator[WeightDifference]:
-    for name, value in a.graph.initializers.items():
-        was = value.const_value
-        if was is None or not _is_float(was) or was.size < 2:
-            continue
-        found = _read(b, name, tuple(was.shape.numpy()))
-        if found is None:
-            continue
-        dtype, candidates = found
-        before = was.numpy()
-        sums = min((_sums(before, now) for now in candidates), key=lambda s: s.error)
-        if sums.error or sums.bad:
-            reader = next(iter(value.consumers()), None)
-            r = sums.result(name, "", "", "", 0.0)
-            where = (reader.name or "", reader.op_type, module_of(reader)) if reader is not None else ("", "", "")
-            yield WeightDifference(name, *where, dtype, math.inf if r.bad else r.error, r.snr, r.largest)
+def _weight(value: ir.Value, tensor: ir.TensorProtocol, maker: ir.Node | None) -> tuple[Weight, ir.Node | None]:
+    user = _user(value)
+    module = _module(value) or (module_of(maker) if maker else "")
+    shape = tuple(int(d) for d in tensor.shape.numpy())
+    return Weight(value.name or "", module, dtype_of(tensor), shape, int(tensor.nbytes)), user or maker
 
 
-def _read(b: ir.Model, name: str, shape: tuple[int, ...]) -> tuple[str, list[Array]] | None:
-    """Type and values of a weight in `b`; several readings where two axes could be that of its scales."""
-    same, packed = (b.graph.initializers.get(n) for n in (name, f"{name}_quantized"))
-    if same is not None and same.const_value is not None:
-        tensor = same.const_value
-        return (_said(tensor), [tensor.numpy()]) if tuple(tensor.shape.numpy()) == shape else None
-    scale = scale_of(b, name)
-    q = packed.const_value if packed is not None else None
-    if q is None or scale is None:
-        return None
-    # a product with a transposed weight may have been given the weight itself
-    turned = [q.numpy(), q.numpy().T] if len(shape) == 2 else [q.numpy()]
-    both = [w for w in turned if w.shape == shape]
-    axes = [i for i, n in enumerate(shape) if n == scale.scale.size]
-    if scale.scale.size == 1:
-        values = [scale.floats(w) for w in both]
-    else:
-        values = [scale.along(i, len(shape)).floats(w) for w in both for i in axes]
-    return (_said(q), values) if values else None
+def _user(value: ir.Value) -> ir.Node | None:
+    """The first node that uses a weight, behind those that only change its form."""
+    node = next(iter(value.consumers()), None)
+    for _ in range(_REACH):
+        if node is None or node.op_type not in _FORM or node.inputs[0] is not value:
+            break
+        value = node.outputs[0]
+        node = next(iter(value.consumers()), None) or node
+    return node
 
 
-def _said(tensor: ir.TensorProtocol) -> str:
-    """Its type, as NumPy calls it."""
-    return {"float": "float32", "double": "float64"}.get(name := tensor.dtype.name.lower(), name)
+def _module(value: ir.Value) -> str:
+    """The first user's module; what a quantizer put between has none."""
+    node = next(iter(value.consumers()), None)
+    for _ in range(_REACH):
+        if node is None or (found := module_of(node)):
+            return found if node is not None else ""
+        node = next((c for v in node.outputs for c in v.consumers()), None)
+    return ""
 
 
-def _sums(before: Array, now: Array) -> Sums:
-    sums = Sums()
-    if before.dtype != now.dtype or not np.array_equal(before, now):
-        sums.add(before, now)
-    return sums
-
-
-def _is_float(tensor: ir.TensorProtocol) -> bool:
-    return bool(tensor.dtype.is_floating_point())
+def dtype_of(tensor: ir.TensorProtocol) -> str:
+    """The dtype as NumPy calls it: ``float32``."""
+    name = tensor.dtype.name.lower()
+    return {"float": "float32", "double": "float64"}.get(name, name)

@@ -1,37 +1,44 @@
-"""inspect: what is in this file. No engine is opened and no external weights are read."""
+"""inspect: what is in this file, and what it will cost. No engine is opened unless asked, and no weights are read."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from onnx_lab._blocks import fused_blocks, open_blocks
 from onnx_lab._memory import WORTH_GIVING_BYTES, give_memory_back
-from onnx_lab._metadata import module_of
-from onnx_lab.card import Card, Table, megabytes
+from onnx_lab.card import Card
+from onnx_lab.errors import BadInput
+from onnx_lab.feeds import input_shapes
+from onnx_lab.measure._inspection_card import inspection_card
+from onnx_lab.measure._modules import ModuleWork, module_tree
+from onnx_lab.measure._parts import Domain, LocalFunction, SubGraph, domains, functions, subgraphs
 from onnx_lab.measure._result import Machine, Result, this_machine
-from onnx_lab.model import GLUE, Model, Step, TensorSpec
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
-_SHOWN = 8
+from onnx_lab.measure._static_work import Activations, NodeWork, activations_of, is_glue, operator_of, work_of
+from onnx_lab.measure._weights import Weight, weights_of
+from onnx_lab.measure.profile import Profile
+from onnx_lab.model import Model, Step, TensorSpec
+from onnx_lab.runtime.client import Worker
+from onnx_lab.runtime.shapes import shapes_of
+from onnx_lab.runtime.target import Target
 
 
 @dataclass(frozen=True)
-class Weight:
-    """One constant tensor of the file: initializers and the tensors inside Constant nodes.
+class OperatorWork:
+    """All nodes of one operator: how many, their weights, and their multiply-accumulates.
 
-    `module` is the user's own module that uses it first, "" when the exporter left no trace of it.
+    `unknown` is the number of nodes whose multiply-accumulates could not be told.
     """
 
-    name: str
-    module: str
-    dtype: str
-    shape: tuple[int, ...]
-    size_bytes: int
+    operator: str
+    nodes: int
+    weight_bytes: int
+    macs: int
+    unknown: int
+    glue: bool
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,7 +56,24 @@ class Inspection(Result):
         Attention blocks found, and those that are a single node.
     weights : tuple of Weight
         All constant tensors, largest first.
+    work : tuple of NodeWork
+        Every node with its multiply-accumulates, weights and result, at the sizes in `shape`.
+    activations : Activations
+        Memory of what is computed on the way, an estimate.
+    subgraphs : tuple of SubGraph
+        What lies inside If, Loop and Scan.
+    functions : tuple of LocalFunction
+        Functions that the file defines.
+    domains : tuple of Domain
+        Sets of operators that it uses, and who knows them.
+    providers : dict of str to dict of str to int
+        Provider -> operator -> nodes, from the engine itself, after it optimized the graph; empty unless `target` was
+        given.
+    module_seconds : dict of str to float
+        Module -> time of its own nodes, from the profile that was given.
     """
+
+    FORMAT: ClassVar[int] = 2
 
     name: str
     size_bytes: int
@@ -58,20 +82,38 @@ class Inspection(Result):
     opsets: dict[str, int]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    shape: str
     operators: dict[str, int]
     glue: int
-    subgraphs: int
-    functions: int
+    subgraphs: tuple[SubGraph, ...]
+    functions: tuple[LocalFunction, ...]
+    domains: tuple[Domain, ...]
     attention_blocks: int
     attention_fused: int
     weights: tuple[Weight, ...]
+    work: tuple[NodeWork, ...] = field(repr=False)
+    activations: Activations
     lineage: tuple[Step, ...]
     machine: Machine
+    notes: tuple[str, ...] = ()
+    target: str = ""
+    providers: dict[str, dict[str, int]] = field(default_factory=dict)
+    module_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def nodes(self) -> int:
         """Nodes in all graphs of the file."""
         return sum(self.operators.values())
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one run, as far as they are known (see `unknown_macs`)."""
+        return sum(n.macs or 0 for n in self.work)
+
+    @property
+    def unknown_macs(self) -> dict[str, int]:
+        """Operators that compute products of unknown size -> nodes."""
+        return dict(Counter(n.operator for n in self.work if n.macs is None).most_common())
 
     @property
     def weight_bytes(self) -> dict[str, int]:
@@ -81,82 +123,113 @@ class Inspection(Result):
             total[w.dtype] += w.size_bytes
         return dict(total.most_common())
 
+    @property
+    def dynamic_axes(self) -> dict[str, tuple[str, ...]]:
+        """Name of an axis -> where it is found: ``{"batch": ("ids[0]", "mask[0]")}``; "?" is what has no name."""
+        found: dict[str, list[str]] = {}
+        for spec in (*self.inputs, *self.outputs):
+            for axis, dim in enumerate(spec.shape):
+                if not isinstance(dim, int):
+                    found.setdefault(dim or "?", []).append(f"{spec.name}[{axis}]")
+        return {name: tuple(places) for name, places in found.items()}
+
+    @property
+    def by_operator(self) -> tuple[OperatorWork, ...]:
+        """The work of each operator, most frequent first."""
+        weights: Counter[str] = Counter()
+        macs: Counter[str] = Counter()
+        unknown: Counter[str] = Counter()
+        for n in self.work:
+            weights[n.operator] += n.weight_bytes
+            macs[n.operator] += n.macs or 0
+            unknown[n.operator] += n.macs is None
+        return tuple(
+            OperatorWork(op, n, weights[op], macs[op], unknown[op], is_glue(op)) for op, n in self.operators.items()
+        )
+
+    @property
+    def modules(self) -> tuple[ModuleWork, ...]:
+        """The user's own modules, each before those below it; "" at the end is what no module made."""
+        return module_tree(self.work, self.module_seconds)
+
     def _records(self) -> list[dict[str, Any]]:
-        return [{"operator": op, "nodes": n, "glue": _bare(op) in GLUE} for op, n in self.operators.items()]
+        return [vars(o) for o in self.by_operator]
 
     def _card(self) -> Card:
-        rows = [
-            ("size", f"{megabytes(self.size_bytes)}, of it weights {megabytes(sum(self.weight_bytes.values()))}"),
-            (
-                "nodes",
-                f"{self.nodes}, {self.glue} of them glue" + f"; {self.subgraphs} sub-graphs" * bool(self.subgraphs),
-            ),
-            ("attention", _attention(self.attention_blocks, self.attention_fused)),
-            ("opset", ", ".join(f"{d or 'ai.onnx'} {v}" for d, v in self.opsets.items())),
-            ("made by", f"{self.producer or 'unknown'}, IR version {self.ir_version}"),
-            ("inputs", "; ".join(map(str, self.inputs))),
-            ("outputs", "; ".join(map(str, self.outputs))),
-            ("lineage", " → ".join(s.verb for s in self.lineage) or "a file from elsewhere"),
-        ]
-        return Card(self.name, rows, [self._operator_table(), self._weight_table()])
-
-    def _operator_table(self) -> Table:
-        shown = list(self.operators.items())[: 2 * _SHOWN]
-        cells = [(op, str(n), "glue" if _bare(op) in GLUE else "") for op, n in shown]
-        if rest := self.nodes - sum(n for _, n in shown):
-            cells.append((f"{len(self.operators) - len(shown)} more", str(rest), ""))
-        return Table(("operator", "nodes", ""), tuple(cells), "operators by count")
-
-    def _weight_table(self) -> Table:
-        total = sum(self.weight_bytes.values()) or 1
-        by_dtype = [(f"all {t}", "", megabytes(b), f"{b / total:.0%}") for t, b in self.weight_bytes.items()]
-        largest = [
-            (
-                _shortened(w.module or w.name),
-                f"{w.dtype}{list(w.shape)}",
-                megabytes(w.size_bytes),
-                f"{w.size_bytes / total:.0%}",
-            )
-            for w in self.weights[:_SHOWN]
-        ]
-        return Table(("used by", "type", "size", "share"), (*by_dtype, *largest), f"weights, the {_SHOWN} largest")
+        return inspection_card(self)
 
 
-def inspect(m: Model) -> Inspection:
-    """What is in a file: inputs, operators, weights by size, glue, attention blocks found and fused, lineage.
+def inspect(
+    m: Model,
+    *,
+    batch: int = 1,
+    seq: int = 128,
+    axes: Mapping[str, int] | None = None,
+    target: str | Target | None = None,
+    profile: Profile | None = None,
+) -> Inspection:
+    """What is in a file and what it costs: operators, weights, multiply-accumulates, memory, modules, sub-graphs.
 
     Parameters
     ----------
     m : Model
-        Any Model. Its external weights are not read, whatever their size.
+        Any Model. Its weights are not read, whatever their size.
+    batch, seq : int
+        Sizes of the dynamic axes, for multiply-accumulates and memory. Default 1 and 128.
+    axes : dict of str to int, optional
+        Sizes by the names of axes; they win over `batch` and `seq`.
+    target : str or Target, optional
+        Also ask the engine which provider will run each operator: the file is opened there, in a child process.
+        Default: no engine is opened.
+    profile : Profile, optional
+        Of the same model, from `lab.profile`: adds time to the modules.
 
     Returns
     -------
     Inspection
-        Shows itself; `.to_pandas()` is the table of operators.
+        Shows itself; `.to_pandas()` is the table of operators, `.modules` the tree of modules, `.plot()` a picture.
 
     Raises
     ------
     BadModel
         When the file is gone, was edited, or is not a model.
+    BadInput
+        For a size below 1, or the profile of another model.
+    ProviderError
+        When `target` does not run here.
 
     Examples
     --------
     >>> import onnx_lab as lab
     >>> look = lab.inspect(lab.samples.tiny())
-    >>> look.operators["MatMul"], look.glue, look.weights[0].name
-    (2, 1, 'w1')
+    >>> look.operators["MatMul"], look.glue, look.weights[0].name, look.macs
+    (2, 1, 'w1', 192)
     """
-    found = _inspected(m, m.to_ir())
+    for name, size in {"batch": batch, "seq": seq, **(axes or {})}.items():
+        if size < 1:
+            raise BadInput(f"{name}={size}", accepted="1 or more")
+    if profile is not None and profile.model != m.name:
+        raise BadInput(f"a profile of {profile.model}", accepted=f"one of {m.name}", do=f"lab.profile({m.name})")
+    found = _inspected(m, input_shapes(m.inputs, batch=batch, seq=seq, axes=axes), target, profile)
     if m.size_bytes > WORTH_GIVING_BYTES:
-        give_memory_back()  # a graph and its weights
+        give_memory_back()
     return found
 
 
-def _inspected(m: Model, graph: ir.Model) -> Inspection:
+def _inspected(
+    m: Model, sizes: Mapping[str, tuple[int, ...]], target: str | Target | None, profile: Profile | None
+) -> Inspection:
+    with ThreadPoolExecutor(1) as beside:  # the child works while the graph is read here
+        asked = beside.submit(shapes_of, m, sizes)
+        graph = m.to_graph()
+    shapes = asked.result()
     nodes = list(graph.graph.all_nodes())
-    operators = Counter(n.op_type if n.domain in ("", "ai.onnx") else f"{n.domain}::{n.op_type}" for n in nodes)
+    operators = Counter(operator_of(n) for n in nodes)
     fused, still_open = fused_blocks(graph.graph), open_blocks(graph.graph)
+    pairs = list(weights_of(graph))
+    weight_bytes: Counter[int] = Counter()
+    for weight, user in pairs:
+        weight_bytes[id(user)] += weight.size_bytes
     return Inspection(
         name=m.name,
         size_bytes=m.size_bytes,
@@ -165,53 +238,26 @@ def _inspected(m: Model, graph: ir.Model) -> Inspection:
         opsets=dict(graph.opset_imports),
         inputs=m.inputs,
         outputs=m.outputs,
+        shape=", ".join(f"{name} {list(dims)}" for name, dims in sizes.items()),
         operators=dict(operators.most_common()),
-        glue=sum(n for op, n in operators.items() if _bare(op) in GLUE),
-        subgraphs=sum(len(list(_subgraphs(n))) for n in nodes),
-        functions=len(graph.functions),
+        glue=sum(n for op, n in operators.items() if is_glue(op)),
+        subgraphs=tuple(subgraphs(graph.graph)),
+        functions=functions(graph, operators),
+        domains=domains(graph, nodes),
         attention_blocks=len(fused) + len(still_open),
         attention_fused=len(fused),
-        weights=tuple(sorted(_weights(graph), key=lambda w: -w.size_bytes)),
+        weights=tuple(sorted((w for w, _ in pairs), key=lambda w: -w.size_bytes)),
+        work=work_of(nodes, weight_bytes, shapes),
+        activations=activations_of(graph.graph, shapes),
         lineage=m.lineage,
         machine=this_machine(),
+        notes=(f"shapes are not known: {shapes.why_not}",) * bool(shapes.why_not),
+        target=str(Target.of(target)) if target is not None else "",
+        providers=_providers(m, target) if target is not None else {},
+        module_seconds=dict(profile.modules) if profile is not None else {},
     )
 
 
-def _weights(graph: ir.Model) -> Iterator[Weight]:
-    """Initializers of all graphs, and tensors that Constant nodes hold; sizes come from shape and dtype alone."""
-    for g in graph.graphs():
-        for value in g.initializers.values():
-            if (t := value.const_value) is not None:
-                user = next((module_of(n) for n in value.consumers()), "")
-                yield Weight(value.name or "", user, _dtype(t), tuple(t.shape.numpy()), t.nbytes)
-        for node in g:
-            if node.op_type == "Constant" and "value" in node.attributes:
-                t = node.attributes["value"].as_tensor()
-                yield Weight(node.outputs[0].name or "", module_of(node), _dtype(t), tuple(t.shape.numpy()), t.nbytes)
-
-
-def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    import onnx_ir as ir
-
-    for a in node.attributes.values():
-        if a.type == ir.AttributeType.GRAPH:
-            yield a.as_graph()
-        elif a.type == ir.AttributeType.GRAPHS:
-            yield from a.as_graphs()
-
-
-def _dtype(tensor: ir.TensorProtocol) -> str:
-    name = tensor.dtype.name.lower()
-    return {"float": "float32", "double": "float64"}.get(name, name)
-
-
-def _bare(operator: str) -> str:
-    return operator.rsplit("::", 1)[-1]
-
-
-def _attention(found: int, fused: int) -> str:
-    return f"{fused} of {found} blocks are one node" if found else "no attention blocks"
-
-
-def _shortened(name: str, limit: int = 48) -> str:
-    return name if len(name) <= limit else "…" + name[-(limit - 1) :]
+def _providers(m: Model, target: str | Target) -> dict[str, dict[str, int]]:
+    with Worker.for_model(m, target) as worker:
+        return dict(worker.info["operators"])

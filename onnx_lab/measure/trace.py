@@ -22,7 +22,7 @@ from onnx_lab.measure._reading import Reading
 from onnx_lab.measure._result import Machine, Result, this_machine
 from onnx_lab.measure._sides import Side, Source, heard, source_pairs
 from onnx_lab.measure._trace_rows import PRODUCTS, rows_of
-from onnx_lab.measure._weights import WeightDifference, weight_differences
+from onnx_lab.measure._weight_errors import WeightDifference, weight_differences
 from onnx_lab.measure.compare import batches_of
 from onnx_lab.model import Model
 from onnx_lab.runtime.activations import tapped

@@ -81,7 +81,7 @@ def size(models: Model | Sequence[Model]) -> Chart:
 
 def _makers() -> dict[str, Callable[[Any], Chart]]:
     """Result class -> who draws it. By name: drawing imports no measuring."""
-    from onnx_lab.plots import _answers, _front, _models, _speed, _trace, _work
+    from onnx_lab.plots import _answers, _diff, _front, _models, _speed, _trace, _work
 
     return {
         "Benchmark": _speed.speed_chart,
@@ -89,6 +89,7 @@ def _makers() -> dict[str, Callable[[Any], Chart]]:
         "Profile": _work.profile_chart,
         "Why": _work.why_chart,
         "Trace": _trace.trace_chart,
+        "GraphDiff": _diff.diff_chart,
         "Ranking": lambda result: _front.front_chart(result.verdict),
         "Inspection": _models.inspection_chart,
         "Accuracy": _answers.accuracy_chart,

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab.card import Table, megabytes, milliseconds
-from onnx_lab.model import GLUE
+from onnx_lab.measure._inspection_card import by_cost, module_table
+from onnx_lab.measure._macs import macs_text
+from onnx_lab.measure._static_work import is_glue
 from onnx_lab.plots import theme
+from onnx_lab.plots._tree import tree_chart
 from onnx_lab.plots.chart import Chart
 
 if TYPE_CHECKING:
@@ -18,15 +21,40 @@ _MOST = 14
 
 
 def inspection_chart(result: Inspection) -> Chart:
-    """Nodes per operator; those that only move data stand back."""
-    go = theme.graph_objects()
+    """Nodes per operator, those that only move data stand back; below it what each of the user's modules costs."""
     shown = list(result.operators.items())[:_MOST]
-    glue = [op.rpartition("::")[2] in GLUE for op, _ in shown]
-    bars = [
-        go.Bar(
+    rest = len(result.operators) - len(shown)
+    title = f"Nodes per operator: {result.name}" + f" (and {rest} operators more)" * (rest > 0)
+    fig = theme.figure(
+        *_operator_bars(shown), title=title, height=80 + 24 * len(shown), barmode="overlay", margin={"t": 64}
+    )
+    fig.update_yaxes(type="category", autorange="reversed", gridcolor=theme.CLEAR)
+    rows = tuple((op, str(n), "glue" if is_glue(op) else "") for op, n in shown)
+    modules = _module_chart(result) if any(r.path for r in result.modules) else None
+    return Chart(title, fig, [Table(("operator", "nodes", ""), rows)], modules)
+
+
+def _module_chart(result: Inspection) -> Chart:
+    attribute, word = by_cost(result)
+    words = {"seconds": milliseconds, "macs": macs_text, "weight_bytes": megabytes}[attribute]
+    title = f"{word[:1].upper()}{word[1:]} by module"
+    rows = result.modules
+    return tree_chart(
+        rows,
+        lambda r: float(getattr(r, attribute) or 0),
+        words,
+        title=title,
+        top=result.name,
+        table=lambda most: module_table(most, rows, attribute, ""),
+    )
+
+
+def _operator_bars(shown: Sequence[tuple[str, int]]) -> list[Any]:
+    return [
+        theme.graph_objects().Bar(
             name=name,
             y=[op for op, _ in shown],
-            x=[n if g is is_glue else None for (_, n), g in zip(shown, glue, strict=True)],
+            x=[n if is_glue(op) is glue else None for op, n in shown],
             orientation="h",
             marker={"color": colour},
             texttemplate="%{x}",
@@ -34,14 +62,8 @@ def inspection_chart(result: Inspection) -> Chart:
             cliponaxis=False,
             hovertemplate="%{y}: %{x} nodes<extra></extra>",
         )
-        for name, is_glue, colour in (("computes", False, theme.BLUE), ("glue: only moves data", True, theme.NEUTRAL))
+        for name, glue, colour in (("computes", False, theme.BLUE), ("glue: only moves data", True, theme.NEUTRAL))
     ]
-    rest = len(result.operators) - len(shown)
-    title = f"Nodes per operator: {result.name}" + f" (and {rest} operators more)" * (rest > 0)
-    fig = theme.figure(*bars, title=title, height=80 + 24 * len(shown), barmode="overlay", margin={"t": 64})
-    fig.update_yaxes(type="category", autorange="reversed", gridcolor=theme.CLEAR)
-    rows = tuple((op, str(n), "glue" if g else "") for (op, n), g in zip(shown, glue, strict=True))
-    return Chart(title, fig, [Table(("operator", "nodes", ""), rows)])
 
 
 def verdict_chart(result: Verdict) -> Chart:

@@ -30,17 +30,20 @@ class Chart:
         Yours to change: ``chart.figure.update_layout(...)``.
     tables : sequence of Table
         The same numbers.
+    below : Chart, optional
+        A second picture of the same result, shown under the first.
     """
 
     title: str
     figure: go.Figure
     tables: Sequence[Table]
+    below: Chart | None = None
 
     def __repr__(self) -> str:
-        return "\n\n".join([self.title, *(t.text() for t in self.tables)])
+        return "\n\n".join([self.title, *(t.text() for t in self.tables), *([repr(self.below)] if self.below else [])])
 
     def _repr_html_(self) -> str:
-        return "".join(t.html() for t in self.tables)
+        return "".join(t.html() for t in self.tables) + (self.below._repr_html_() if self.below else "")
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """All forms in one bundle, for front ends that take only one."""
@@ -51,7 +54,9 @@ class Chart:
 
         display({PLOTLY_MIME: self._plotly(), "text/plain": f"[chart: {self.title}]"}, raw=True)
         tables = "\n\n".join(t.text() for t in self.tables)
-        display({"text/html": self._repr_html_(), "text/plain": tables}, raw=True)
+        display({"text/html": "".join(t.html() for t in self.tables), "text/plain": tables}, raw=True)
+        if self.below:
+            self.below._ipython_display_()
 
     def _plotly(self) -> dict[str, Any]:
         return {**json.loads(self.figure.to_json()), "config": _CONFIG}

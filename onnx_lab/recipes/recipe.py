@@ -12,6 +12,7 @@ from typing import Any
 from onnx_lab.card import Card, Shown, Table
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Model, Step
+from onnx_lab.surgery import EDITS, NO_STEPS
 from onnx_lab.task import Dataset
 
 FORMAT = 1
@@ -70,7 +71,7 @@ class Recipe(Shown):
 
         A search (`mixed_precision`) is taken by its outcome, an ``fp16`` with the nodes that it found, without data.
         """
-        made = [_outcome(s) for s in model.lineage if s.verb in VERBS]
+        made = [_outcome(s) for s in model.lineage if s.verb in VERBS or _is_edit(s.verb)]
         return cls(*made, name=name or model.name)
 
     @classmethod
@@ -158,10 +159,18 @@ def _outcome(step: Step) -> tuple[str, dict[str, Any]]:
 
 def function(verb: str) -> Callable[..., Model]:
     """The transform of this name. Raises BadInput with the nearest one."""
-    if verb not in VERBS:
-        raise BadInput(f"step {verb!r}", accepted=", ".join(VERBS), do=did_you_mean(verb, VERBS))
-    found: Callable[..., Model] = getattr(importlib.import_module(VERBS[verb]), verb)
+    if verb not in VERBS and not _is_edit(verb):
+        known = [*VERBS, *(f"surgery.{e}" for e in EDITS if _is_edit(f"surgery.{e}"))]
+        raise BadInput(f"step {verb!r}", accepted=", ".join(known), do=did_you_mean(verb, known))
+    module = VERBS.get(verb, f"onnx_lab.transforms.{verb}")
+    found: Callable[..., Model] = getattr(importlib.import_module(module), verb.rpartition(".")[2])
     return found
+
+
+def _is_edit(verb: str) -> bool:
+    """Whether a step is an edit that makes one Model of one: ``"surgery.expose"``."""
+    edit = verb.removeprefix("surgery.")
+    return edit != verb and edit in EDITS and edit not in NO_STEPS
 
 
 def _flattened(given: str | tuple[str, Options] | Recipe) -> list[tuple[str, dict[str, Any]]]:

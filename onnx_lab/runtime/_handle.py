@@ -39,8 +39,8 @@ class Worker:
     Attributes
     ----------
     info : dict
-        ``engine``, ``provider``, ``providers`` (registered), ``nodes`` (provider -> nodes it runs), ``load_seconds``,
-        ``threads``, ``precision``.
+        ``engine``, ``provider``, ``providers`` (registered), ``nodes`` (provider -> nodes it runs),
+        ``operators`` (provider -> operator -> nodes), ``load_seconds``, ``threads``, ``precision``.
     peak_rss_bytes : int
         Largest resident memory of the child so far.
 
@@ -73,20 +73,17 @@ class Worker:
         ------
         BadModel, ProviderError, WorkerError
         """
-        m.check_unchanged()
         t = Target.of(target)
-        check_guard(m, t)
-        session = {
-            "path": str(m.path.resolve()),
-            "provider": t.provider_name,
-            "options": dict(t.options),
-            "threads": t.thread_count,
-            "hints": m.session_hints if hints is None else dict(hints),
-            "spinning": t.spinning,
-            "io_binding": t.io_binding,
-        }
+        request = _session_request(m, t, hints)
         worker = cls(Child(t.thread_count), m.name, timeout_s, m.inputs)
-        return worker._open({"op": "open", "session": session}, f"loading {m.name} on {t}")
+        return worker._open(request, f"loading {m.name} on {t}")
+
+    def reopen(self, m: Model, target: Target | str | None = None) -> None:
+        """Open another model in the same child; the one before is closed. Raises as `for_model` does."""
+        t = Target.of(target)
+        request = _session_request(m, t, None)
+        self._name, self._inputs = m.name, m.inputs
+        self.info = self.call(request, f"loading {m.name} on {t}")[0]["info"]
 
     @classmethod
     def for_torch(
@@ -229,6 +226,21 @@ class Worker:
         if not reply["ok"]:
             raise _error(reply)
         return reply, arrays
+
+
+def _session_request(m: Model, t: Target, hints: Mapping[str, Any] | None) -> dict[str, Any]:
+    m.check_unchanged()
+    check_guard(m, t)
+    session = {
+        "path": str(m.path.resolve()),
+        "provider": t.provider_name,
+        "options": dict(t.options),
+        "threads": t.thread_count,
+        "hints": m.session_hints if hints is None else dict(hints),
+        "spinning": t.spinning,
+        "io_binding": t.io_binding,
+    }
+    return {"op": "open", "session": session}
 
 
 def _taken_out(parcel: list[bytes]) -> Iterator[bytes]:

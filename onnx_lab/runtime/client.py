@@ -16,12 +16,13 @@ from onnx_lab.runtime._pool import Pool
 from onnx_lab.runtime._timing import Block
 from onnx_lab.runtime.target import Target
 
-__all__ = ["Block", "Worker", "ask_once", "close_sessions", "engine_facts", "session"]
+__all__ = ["Block", "Worker", "ask_once", "close_sessions", "engine_facts", "helper", "session"]
 
 #: Live workers that `session` keeps.
 POOL_SIZE = 2
 
 _pool: Pool[Worker] = Pool(POOL_SIZE)
+_helpers: Pool[Worker] = Pool(1)
 
 
 def session(m: Model, target: Target | str | None = None) -> Worker:
@@ -45,6 +46,12 @@ def session(m: Model, target: Target | str | None = None) -> Worker:
 def close_sessions() -> None:
     """End all kept workers, e.g. before a measurement that wants their memory."""
     _pool.close()
+    _helpers.close()
+
+
+def helper(*, timeout_s: float) -> Worker:
+    """A live worker without an engine, opened once and kept: for libraries that a broken file may crash."""
+    return _helpers.get(timeout_s, lambda: Worker(Child(1), "helper", timeout_s, None))
 
 
 def engine_facts(*, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:

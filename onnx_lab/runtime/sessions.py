@@ -89,6 +89,7 @@ class OrtEngine:
             "provider": provider,
             "providers": list(self._session.get_providers()),
             "nodes": {name: sum(ops.values()) for name, ops in nodes.items()},
+            "operators": {name: dict(ops.most_common()) for name, ops in nodes.items()},
             "load_seconds": self.load_seconds,
             "threads": threads,
             "precision": _precision(provider, options),

@@ -1,7 +1,7 @@
 """The child process that opens engines: ``python -m onnx_lab.runtime.worker``, spoken to over its own stdin and stdout.
 
 It serves one engine at a time. Requests are frames (see `_wire`): ``open``, ``torch``, ``tensorflow``, ``run``,
-``time``, ``profile``, ``relax``, ``convert``, ``probe``, ``onnxsim``.
+``time``, ``profile``, ``relax``, ``convert``, ``probe``, ``onnxsim``, ``nncf``, ``shapes``.
 It dies when the pipe closes, also in the middle of a run, so an interrupted notebook leaves nothing behind.
 """
 
@@ -149,6 +149,12 @@ def _nncf(_engine: Any, header: dict[str, Any], _arrays: dict[str, Array]) -> Re
     return quantize_file(**header["nncf"]), {}
 
 
+def _shapes(_engine: Any, header: dict[str, Any], _arrays: dict[str, Array]) -> Reply:
+    from onnx_lab.runtime._static_shapes import infer
+
+    return {"types": infer(**header["shapes"])}, {}
+
+
 _OPENERS: dict[str, Callable[[dict[str, Any], bytes], Any]] = {
     "open": _open_session,
     "torch": _open_torch,
@@ -163,6 +169,7 @@ _ACTIONS: dict[str, Callable[[Any, dict[str, Any], dict[str, Array]], Reply]] = 
     "probe": _probe,
     "onnxsim": _onnxsim,
     "nncf": _nncf,
+    "shapes": _shapes,
 }
 
 

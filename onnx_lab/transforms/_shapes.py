@@ -6,15 +6,18 @@ tells from them that a tensor is ``[batch, heads, sequence, 64]``, and fusions a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnx_lab._quiet import quiet
 
 if TYPE_CHECKING:
+    import onnx
     import onnx_ir as ir
 
 #: Weights above this many bytes are shown to the inference as inputs: their values say nothing about shapes.
 _LARGE_BYTES = 1024
+#: The inference knows the operators from here on.
+_OLDEST_OPSET = 7
 
 
 def infer_symbolic_shapes(model: ir.Model) -> int:
@@ -29,11 +32,28 @@ def infer_symbolic_shapes(model: ir.Model) -> int:
     try:
         # it prints and logs each operator that it does not know
         with quiet("onnxruntime.tools.symbolic_shape_infer"):
-            inferred = SymbolicShapeInference.infer_shapes(proto, auto_merge=True)
+            inferred = _inferred(SymbolicShapeInference, proto)
     except Exception:
         # it fails in many ways on unusual graphs (assertions, sympy errors); shapes only help, never decide
         return 0
-    return _adopt(model, ir.from_proto(inferred))
+    return _adopt(model, ir.from_proto(inferred)) if inferred is not None else 0
+
+
+def _inferred(tool: Any, proto: onnx.ModelProto) -> onnx.ModelProto | None:
+    """What ``SymbolicShapeInference.infer_shapes`` does, None where that gives up.
+
+    The function itself then writes ``sym_shape_infer_temp.onnx`` into the current folder, which is the user's.
+    """
+    if next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0) < _OLDEST_OPSET:
+        return None
+    inference = tool(2**31 - 1, True, False, 0)
+    inference._preprocess(proto)
+    complete = False
+    while inference.run_:
+        complete = inference._infer_impl()
+    inference._update_output_from_vi()
+    inferred: onnx.ModelProto = inference.out_mp_
+    return inferred if complete else None
 
 
 def _without_weights(model: ir.Model) -> ir.Model:

@@ -39,9 +39,11 @@ def code_for(step: Step) -> str:
     model = onnx.load("model.onnx")
     onnx.save(onnxslim.slim(model), "model-simplified.onnx")
     """
-    surgery = f"onnx_lab.transforms.{step.verb}" if step.verb.startswith("surgery.") else ""
+    surgery = step.verb.startswith("surgery.")
     if not surgery and step.verb not in _HOME:
         raise BadInput(f"no plain code for {step.verb!r}", accepted=", ".join(_HOME), do=did_you_mean(step.verb, _HOME))
-    found = {k: step.notes[k] for k in _FOUND.get(step.verb, ()) if k in step.notes}
-    code: str = importlib.import_module(surgery or _HOME[step.verb]).plain_code(**{**step.options, **found})
+    module = importlib.import_module(f"onnx_lab.transforms.{step.verb}" if surgery else _HOME[step.verb])
+    wanted = getattr(module, "FOUND", ()) if surgery else _FOUND.get(step.verb, ())
+    found = {k: step.notes[k] for k in wanted if k in step.notes}
+    code: str = module.plain_code(**{**step.options, **found})
     return code

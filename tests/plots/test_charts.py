@@ -4,10 +4,13 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 import onnx_lab as lab
 from onnx_lab import plots
@@ -219,3 +222,54 @@ def test_importing_plots_is_light() -> None:
     code = "import sys, onnx_lab.plots; print(sorted(sys.modules.keys() & {'plotly', 'pandas', 'onnx', 'torch'}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def layered(layers: int, tmp_path: Path) -> Model:
+    """A file whose nodes name `layers` modules of two parts each."""
+    names = [f"/net/layer.{i}/{part}" for i in range(layers) for part in ("fc", "act")]
+    nodes = [
+        helper.make_node(
+            "MatMul" if "fc" in name else "Relu", [f"t{i}", "w"][: 1 + ("fc" in name)], [f"t{i + 1}"], name + "/n"
+        )
+        for i, name in enumerate(names)
+    ]
+    spec = helper.make_tensor_value_info
+    weight = numpy_helper.from_array(np.eye(8, dtype=np.float32), "w")
+    ends = [spec("t0", 1, ["n", 8])], [spec(f"t{len(names)}", 1, ["n", 8])]
+    graph = helper.make_graph(nodes, "net", *ends, [weight])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "net.onnx"
+    )
+    return lab.load(tmp_path / "net.onnx")
+
+
+def test_modules_are_an_icicle_that_adds_up(tmp_path: Path) -> None:
+    chart = lab.inspect(layered(3, tmp_path)).plot()
+    assert chart.below is not None
+    tree = chart.below.figure.data[0]
+    values = dict(zip(tree.ids, tree.values, strict=True))
+    inside: dict[str, float] = {}
+    for box, parent in zip(tree.ids, tree.parents, strict=True):
+        inside[parent] = inside.get(parent, 0.0) + values[box]
+    assert all(values[parent] >= total for parent, total in inside.items() if parent)
+    assert list(tree.labels) == ["net", "net.layer", *(f"layer.{i}.fc" for i in range(3))], (
+        "what only holds another is one box"
+    )
+    assert chart.below.title == "MACs by module"
+    assert "net.layer.1" in repr(chart)
+    assert "net.layer.1" in chart._repr_html_()
+    assert chart.below.figure.layout.paper_bgcolor == theme.CLEAR
+
+
+def test_a_profile_shows_time_by_module_in_the_order_of_layers(tmp_path: Path) -> None:
+    chart = lab.profile(layered(11, tmp_path), runs=2).plot()
+    assert chart.below is not None
+    labels = [label for label in chart.below.figure.data[0].labels if label.startswith("layer.")]
+    assert labels == sorted(labels, key=lambda text: int(text.split(".")[1]))
+    assert chart.below.title == "Time by module"
+
+
+def test_a_tree_of_many_modules_stays_small(tmp_path: Path) -> None:
+    chart = lab.inspect(layered(400, tmp_path)).plot()
+    assert chart.below is not None
+    assert len(chart.below.figure.to_json()) < 20_000

@@ -43,6 +43,24 @@ def tick(state: State, index: int, on: bool) -> State:
     return _with_draft(state, index, replace(state.drafts[index], on=on))
 
 
+def add_edit(state: State, edit: str) -> State:
+    """Take an edit of `onnx_lab.surgery` in, before all other steps: what they do depends on the graph.
+
+    Each is there once; one that is there already is ticked.
+
+    Examples
+    --------
+    >>> [s.verb for s in add_edit(fresh("a", ["optimize"]), "set_batch").steps]
+    ['surgery.set_batch', 'optimize']
+    """
+    verb = f"surgery.{edit}"
+    there = next((i for i, d in enumerate(state.drafts) if d.step.verb == verb), None)
+    if there is not None:
+        return tick(state, there, True)
+    at = next((i for i, d in enumerate(state.drafts) if not d.step.verb.startswith("surgery.")), len(state.drafts))
+    return replace(state, drafts=(*state.drafts[:at], Draft(Step(verb), True), *state.drafts[at:]))
+
+
 def set_option(state: State, index: int, name: str, text: str | None) -> State:
     """Change an option of a step; None is the function's own default."""
     draft = state.drafts[index]
@@ -138,7 +156,7 @@ def _with_draft(state: State, index: int, draft: Draft) -> State:
 def _name(parent: Variant, step: Step, target: str, others: Iterable[Variant]) -> str:
     """``bert-optimized-int8``; a number keeps two of the same name apart."""
     options = dict(step.options)
-    word = _SHORT.get(step.verb, step.verb)
+    word = _SHORT.get(step.verb, step.verb.removeprefix("surgery.").replace("_", "-"))
     if step.verb == "quantize":
         method = options.get("method", "dynamic")
         word = {"dynamic": "int8", "static": "int8-static", "nncf": "int8-nncf"}.get(method, method)

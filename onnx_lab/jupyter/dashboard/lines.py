@@ -13,6 +13,7 @@ from onnx_lab.jupyter._signature import Signature, read
 from onnx_lab.jupyter._words import Word
 from onnx_lab.jupyter.dashboard.sources import export_line
 from onnx_lab.jupyter.dashboard.state import State, Step
+from onnx_lab.jupyter.magics import function, magic_of
 
 FLAGS = {"true": True, "false": False}
 
@@ -20,9 +21,7 @@ FLAGS = {"true": True, "false": False}
 @functools.cache
 def signature_of(verb: str) -> Signature:
     """What a step takes; the first time imports its module."""
-    import onnx_lab
-
-    return read(getattr(onnx_lab, verb))
+    return read(function(verb))
 
 
 def line(step: Step, of: str = "m") -> str:
@@ -32,8 +31,11 @@ def line(step: Step, of: str = "m") -> str:
     --------
     >>> line(Step("quantize", (("method", "static"), ("per_channel", "false"))), "bert")
     '%onnx_quantize bert --method static --no-per-channel'
+    >>> line(Step("surgery.set_batch", (("size", "4"),)), "bert")
+    '%onnx_edit bert set_batch --size 4'
     """
-    return " ".join([f"%onnx_{step.verb}", of, *_words(step)])
+    magic, *edit = magic_of(step.verb).split()
+    return " ".join([magic, of, *edit, *_words(step)])
 
 
 def chain(steps: tuple[Step, ...], of: str = "m") -> str:
@@ -105,9 +107,7 @@ def best_line(state: State, of: str = "m") -> str:
 
 def takes_target(verb: str) -> bool:
     """Whether a step is made for a target."""
-    import onnx_lab
-
-    return "target" in inspect.signature(getattr(onnx_lab, verb)).parameters
+    return "target" in inspect.signature(function(verb)).parameters
 
 
 def _words(step: Step) -> list[str]:

@@ -12,6 +12,7 @@ from onnx_lab.jupyter.dashboard.forms import Form
 from onnx_lab.jupyter.dashboard.lines import first, line, signature_of
 from onnx_lab.jupyter.dashboard.parts import code_html
 from onnx_lab.jupyter.dashboard.state import Draft, State
+from onnx_lab.surgery import EDITS, NO_STEPS
 
 
 class StepRow:
@@ -23,7 +24,7 @@ class StepRow:
             w.Checkbox,
             "tick",
             value=draft.on,
-            description=self.verb,
+            description=self.verb.removeprefix("surgery."),
             tooltip=f"Take the step {self.verb}",
             indent=False,
         )
@@ -78,21 +79,35 @@ class StepRow:
 
 
 class Steps:
-    """All steps, in the order in which they are done."""
+    """All steps, in the order in which they are done, and a list of edits to add."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.rows = {d.step.verb: StepRow(desk, d) for d in desk.store.state.drafts}
         self.list = desk.kit.column(*(r.widget for r in self.rows.values()))
         title = desk.kit.heading("Steps", "ticked ones are done from top to bottom")
-        self.widget = desk.kit.column(title, self.list, name="part wide")
+        edits = [
+            ("add an edit of the graph", ""),
+            *((f"{e}: {what}", e) for e, what in EDITS.items() if e not in NO_STEPS),
+        ]
+        self.edits = desk.kit.field(w.Dropdown, "Edit", tip="Edit: one change of the graph more", options=edits)
+        self.edits.observe(desk.heard(self._add), "value")
+        self.widget = desk.kit.column(title, self.list, self.edits, name="part wide")
         self._order = tuple(self.rows)
+
+    def _add(self, change: Any) -> None:
+        if change["new"]:
+            self.desk.choose(lambda s: changes.add_edit(s, change["new"]))
+            self.edits.value = ""
 
     def draw(self, state: State) -> int:
         """Set all rows, in the order of the state."""
         order = tuple(d.step.verb for d in state.drafts)
         if order != self._order:
             self._order = order
+            for draft in state.drafts:  # an edit that was added, or came with a fork
+                if draft.step.verb not in self.rows:
+                    self.rows[draft.step.verb] = StepRow(self.desk, draft)
             self.list.children = [self.rows[v].widget for v in order]
         sent, of = 0, first(state)
         for i, draft in enumerate(state.drafts):

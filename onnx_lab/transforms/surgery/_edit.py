@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from onnx_lab import workspace
 from onnx_lab.errors import TransformError
 from onnx_lab.model import Model
 from onnx_lab.produce import Made, options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
+from onnx_lab.task import Feeds
 from onnx_lab.transforms._carry import fill_scopes
 from onnx_lab.transforms._counts import count_nodes, size_sentence
-from onnx_lab.transforms.surgery import _check
+from onnx_lab.transforms.surgery import _check, _shapes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -32,6 +34,11 @@ def edited(
     promise: Promise = "may differ",
     check: bool = True,
     cached: bool = True,
+    notes: dict[str, Any] | None = None,
+    translate: Callable[[Feeds], Feeds] | None = None,
+    back: Callable[[Feeds], Feeds] | None = None,
+    called: Mapping[str, str] | None = None,
+    external: bool = False,
 ) -> Model:
     """The Model that `body` makes of a private copy of `m`.
 
@@ -54,6 +61,16 @@ def edited(
         Run original and result on random feeds. The ONNX checker and shape inference run always.
     cached : bool, default True
         False where `options` do not tell everything (a function of the caller's, another file).
+    notes : dict, optional
+        Filled by `body` with what its plain code needs beside the options (the module's ``FOUND``); JSON values.
+    translate : callable, optional
+        Feeds of the original -> what to feed the result in their place, where the edit changes what is fed.
+    back : callable, optional
+        Feeds of the result -> what to feed the original, where the result takes less.
+    called : mapping of str to str, optional
+        Output of the original -> what the result calls it, where the edit changes that.
+    external : bool, default False
+        Write the weights beside the file, however few they are.
 
     Raises
     ------
@@ -61,18 +78,28 @@ def edited(
         When the result breaks a rule of ONNX, does not run where the original does, or breaks its promise.
     """
     refuse_frozen(m, f"surgery.{edit}")
-    return produce(
+    how = _check.Beside(promise == "same", translate, back, called)
+    made = produce(
         f"surgery.{edit}",
         options_json(**options),
-        lambda: _body(m, edit, body, promise, check),
+        lambda: _body(m, edit, body, how if check else None, {} if notes is None else notes, external),
         tools=_TOOLS,
         name=name or f"{m.name}-{edit.replace('_', '-')}",
         parent=m,
         cached=cached,
     )
+    workspace.note_place(m)
+    return made
 
 
-def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promise: Promise, check: bool) -> Made:
+def _body(
+    m: Model,
+    edit: str,
+    body: Callable[[ir.Model], Sequence[str]],
+    how: _check.Beside | None,
+    notes: dict[str, Any],
+    external: bool,
+) -> Made:
     model = m.to_ir()
     before = count_nodes(model)
     say = list(body(model))
@@ -80,9 +107,12 @@ def _body(m: Model, edit: str, body: Callable[[ir.Model], Sequence[str]], promis
     if before != after:
         say.append(size_sentence(before, after))
     in_order(model, edit)
-    if check:
-        say.append(_check.beside(m, model, edit, must_agree=promise == "same"))
-    return Made(model, {"say": say, "nodes": {"before": before.nodes, "after": after.nodes}})
+    _shapes.must_fit(m, model, edit)
+    if how is not None:
+        say.append(_check.beside(m, model, edit, how))
+    return Made(
+        model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}}, external=external
+    )
 
 
 def in_order(model: ir.Model, edit: str) -> None:
@@ -93,13 +123,24 @@ def in_order(model: ir.Model, edit: str) -> None:
     TransformError
         When the graph has a cycle, or the checker refuses it.
     """
-    from onnx_ir.passes.common import NameFixPass, ShapeInferencePass
+    from onnx_ir.passes.common import NameFixPass
 
+    sort(model, edit)
+    NameFixPass()(model)
+    fill_scopes(model)
+    _shapes.inform(model)
+    _check.rules(model, edit)
+
+
+def sort(model: ir.Model, edit: str) -> None:
+    """Makers before readers, in place.
+
+    Raises
+    ------
+    TransformError
+        When the graph has a cycle.
+    """
     try:
         model.graph.sort()
     except ValueError as e:
         raise TransformError(f"surgery.{edit}: the graph would have a cycle ({e})", do="another place") from None
-    NameFixPass()(model)
-    fill_scopes(model)
-    ShapeInferencePass(strict_mode=False)(model)
-    _check.rules(model, edit)

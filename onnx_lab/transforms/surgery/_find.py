@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 _NEAR = 40
 
 
-def nodes(model: ir.Model, option: str, wanted: Iterable[str]) -> list[ir.Node]:
+def nodes(model: ir.Model, option: str, wanted: Iterable[str], *, everywhere: bool = False) -> list[ir.Node]:
     """Nodes of the main graph by name, glob, operator (``PRelu``, ``com.microsoft::Gelu``) or module, in graph order.
+
+    With `everywhere` those of sub-graphs (If, Loop, Scan) too.
 
     Raises
     ------
@@ -30,10 +32,11 @@ def nodes(model: ir.Model, option: str, wanted: Iterable[str]) -> list[ir.Node]:
     ['first/matmul', 'second/matmul']
     """
     chosen: set[int] = set()
+    own = list(model.graph.all_nodes() if everywhere else model.graph)
     for word in wanted:
-        found = {id(n) for n in model.graph if means(word, n)}
+        found = {id(n) for n in own if means(word, n)}
         if not found:
-            known = sorted({n.op_type for n in model.graph} | {n.name for n in model.graph if n.name})
+            known = sorted({n.op_type for n in own} | {n.name for n in own if n.name})
             near = did_you_mean(word, known)
             raise BadInput(
                 f"{option}: {word!r} is no node, operator or module of this model",
@@ -41,7 +44,7 @@ def nodes(model: ir.Model, option: str, wanted: Iterable[str]) -> list[ir.Node]:
                 do=near if near.startswith("did") or len(known) < _NEAR else "lab.inspect(m) lists the operators",
             )
         chosen |= found
-    return [n for n in model.graph if id(n) in chosen]
+    return [n for n in own if id(n) in chosen]
 
 
 def means(word: str, node: ir.Node) -> bool:

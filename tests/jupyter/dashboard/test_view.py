@@ -278,3 +278,23 @@ def test_the_file_the_recipe_and_the_python(board: Dashboard, tmp_path: Any) -> 
     home.save.click()
     drawn(board)
     assert "ends in .onnx" in board._view.run.status.value
+
+
+def test_an_edit_of_the_graph_is_a_step_with_its_line_and_form(board: Dashboard) -> None:
+    steps = board._view.steps
+    steps.edits.value = "expose"
+    state = drawn(board)
+    assert steps.edits.value == "", "ready for the next one"
+    assert [s.verb for s in state.steps] == ["surgery.expose", "optimize", "quantize"]
+    row = steps.rows["surgery.expose"]
+    assert steps.list.children[0] is row.widget
+    row.open.value = True
+    row.form.controls["tensor"].value = "h1"
+    drawn(board)
+    assert "%onnx_edit tiny expose --tensor h1" in row.line.value
+    board._store.change(lambda s: replace(s, measuring=replace(s.measuring, seconds=1.0)))
+    board.run()
+    board.wait(120)
+    made = drawn(board).variants
+    assert [v.name for v in made][:2] == ["tiny", "tiny-expose"]
+    assert [o.name for o in board.models["tiny-expose"].outputs] == ["logits", "h1"]

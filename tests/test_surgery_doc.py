@@ -1,0 +1,44 @@
+"""docs/surgery.md: blocks of Python run, each edit of a chapter stands in its table, each magic line is read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from onnx_lab.jupyter._edit_magic import edit_of, without
+from onnx_lab.jupyter._words import complete_words
+from onnx_lab.jupyter.magics import signature_of
+from onnx_lab.surgery import EDITS
+
+PAGE = (Path(__file__).parents[1] / "docs" / "surgery.md").read_text()
+CHAPTERS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M))
+#: The edits of the first chapter; those behind belong to the second.
+INTERFACE = list(EDITS)[: list(EDITS).index("set_attribute")]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_examples_run_one_after_the_other(
+    chapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", CHAPTERS[chapter], re.S):
+        exec(block, scope)
+    if chapter == "Interface and shapes":
+        assert "forbids it: it works across the samples of a batch" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("edit", INTERFACE)
+def test_each_edit_has_its_line(edit: str) -> None:
+    row = next(line for line in PAGE.splitlines() if line.startswith("| ") and f"| `{edit}` |" in line)
+    line = re.search(r"`%onnx_edit (.*?)`", row)
+    assert line, row
+    word = edit_of(line[1])
+    assert word is not None
+    assert word.text == edit
+    typed = [w for w in complete_words(without(line[1], word)).words if not w.text.startswith("-")]
+    positional = signature_of(f"surgery.{edit}").positional
+    assert sum(p.required for p in positional) <= len(typed)
+    assert len(typed) <= len(positional) or positional[-1].takes.many
