@@ -101,6 +101,7 @@ def _body(
     external: bool,
 ) -> Made:
     model = m.to_ir()
+    _name_nodes(model)
     before = count_nodes(model)
     say = list(body(model))
     after = count_nodes(model)
@@ -113,6 +114,13 @@ def _body(
     return Made(
         model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}}, external=external
     )
+
+
+def _name_nodes(model: ir.Model) -> None:
+    """A node without a name gets one that says what it makes, so that sentences and errors can name it."""
+    for node in model.graph.all_nodes():
+        if not node.name:
+            node.name = f"{node.op_type}.{next((o.name for o in node.outputs if o.name), '')}"
 
 
 def in_order(model: ir.Model, edit: str) -> None:

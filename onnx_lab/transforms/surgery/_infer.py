@@ -33,6 +33,8 @@ class Inference:
         self._opsets = dict(model.opset_imports)
         self._imports = [onnx.helper.make_opsetid(d, v) for d, v in self._opsets.items()]
         self._ir_version = model.ir_version
+        self._protos: dict[ir.Node, onnx.NodeProto] = {}
+        self._values: dict[tuple[Any, ...], list[Array] | None] = {}  # a walk that turns back asks again
 
     def shapes(self, node: ir.Node, known: Sequence[Known | None], data: Sequence[Array | None]) -> list[Known | None]:
         """Type and shape of each output.
@@ -44,7 +46,7 @@ class Inference:
         """
         import onnx
 
-        proto = _proto(node)
+        proto = self._proto(node)
         try:
             schema = onnx.defs.get_schema(node.op_type, self._opsets.get(node.domain, 1), node.domain)
         except onnx.defs.SchemaError:
@@ -69,8 +71,23 @@ class Inference:
             return [None] * len(node.outputs)
         return [_known(found.get(v.name or "")) for v in node.outputs]
 
+    def _proto(self, node: ir.Node) -> onnx.NodeProto:
+        import onnx_ir as ir
+
+        if node not in self._protos:
+            self._protos[node] = ir.to_proto(node)
+        return self._protos[node]
+
     def value(self, node: ir.Node, data: Sequence[Array | None]) -> list[Array] | None:
         """What the node makes of these values, by the reference implementation; None where it cannot tell."""
+        if any(d is not None and d.size > SMALL for d in data):
+            return self._evaluated(node, data)
+        asked = (node, *(None if d is None else (d.dtype.str, d.shape, d.tobytes()) for d in data))
+        if asked not in self._values:
+            self._values[asked] = self._evaluated(node, data)
+        return self._values[asked]
+
+    def _evaluated(self, node: ir.Node, data: Sequence[Array | None]) -> list[Array] | None:
         from onnx.reference import ReferenceEvaluator
 
         given = [(v.name or "", d) for v, d in zip(node.inputs, data, strict=True) if v is not None]
@@ -82,7 +99,7 @@ class Inference:
 
             names = [v.name for v in node.outputs if v.name]
             graph = onnx.helper.make_graph(
-                [_proto(node)],
+                [self._proto(node)],
                 "one",
                 [onnx.helper.make_tensor_value_info(k, _elem(d), d.shape) for k, d in feeds.items()],
                 [onnx.ValueInfoProto(name=n) for n in names],
@@ -100,12 +117,6 @@ def _elem(array: Array) -> int:
     import onnx
 
     return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
-
-
-def _proto(node: ir.Node) -> onnx.NodeProto:
-    import onnx_ir as ir
-
-    return ir.to_proto(node)
 
 
 def _known(found: onnx.TypeProto | None) -> Known | None:
