@@ -31,13 +31,16 @@ def why_not(model: ir.Model) -> str:
 
 def _why(root: ir.Node) -> tuple[str, str] | None:
     """None for a root that is no norm's."""
-    epsilon, inside = None, root.inputs[0]
-    if (add := near.maker(inside, "Add")) is not None:
-        epsilon, inside = near.sides(add)
-    variance = near.maker(inside, "ReduceMean")
-    square = near.maker(variance.inputs[0], "Pow", "Mul") if variance is not None else None
-    if variance is None or square is None:
+    add = near.maker(root.inputs[0], "Add")
+    epsilon = near.sides(add)[0] if add is not None else None
+    # where the epsilon is computed, either side may be the variance
+    inside = add.inputs if add is not None else root.inputs[:1]
+    found = [
+        (v, s) for x in inside if (v := near.maker(x, "ReduceMean")) and (s := near.maker(v.inputs[0], "Pow", "Mul"))
+    ]
+    if not found:
         return None
+    variance, square = found[0]
     centred = square.inputs[0]
     minus = near.maker(centred, "Sub")
     if minus is None or centred is None:
@@ -75,6 +78,8 @@ def _why_axes(minus: ir.Node, variance: ir.Node) -> tuple[str, str] | None:
                 f"its {word} runs over axis {axes[0]} of {near.dims(x)}, not over the last one",
                 "normalize the last axis, or transpose before and behind",
             )
+        if "axes" in node.attributes:
+            return "its means are written as before opset 18, which the pattern does not have", "export with opset=20"
         if not node.attributes.get_int("keepdims", 1):
             return f"its {word} drops the axis (keepdims=0)", _MODULE
     if x is not None and x.dtype is not None and x.dtype.name not in ("FLOAT", "DOUBLE"):

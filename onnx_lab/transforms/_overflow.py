@@ -118,7 +118,7 @@ def undefined(graph: Rounded, seen: dict[str, Seen]) -> dict[str, str]:
     """
     found = {}
     for name, reads, writes in ties(graph):
-        if all(math.isfinite(seen[t].half) for t in reads if t in seen):
+        if all(seen[t].half < _TO_INFINITY for t in reads if t in seen):
             bad = [t for t in writes if t in seen and not math.isfinite(seen[t].half)]
             if bad and seen[bad[0]].exact <= LARGEST_FP16:
                 found[name] = bad[0].removesuffix(EXACT)

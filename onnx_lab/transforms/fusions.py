@@ -20,6 +20,7 @@ from onnx_lab.transforms import (
     patch_matmul,
     scale_in_weights,
 )
+from onnx_lab.transforms._explicit import write_defaults
 from onnx_lab.transforms.attention import drop_nan_guards, fuse_attention
 from onnx_lab.transforms.batch_first import batch_first
 from onnx_lab.transforms.embed_norm import fuse_embed_layer_norm
@@ -50,6 +51,7 @@ class Fusion:
 def _layer_norm(model: ir.Model) -> int:
     from onnxscript.rewriter.rules.fusion._layer_norm import layer_normalization_ruleset
 
+    write_defaults(model)
     return int(layer_normalization_ruleset.apply_to_model(model))
 
 

@@ -13,6 +13,7 @@ import pytest
 import onnx_lab as lab
 from onnx_lab.errors import BadInput
 from onnx_lab.measure._kinds import WORDS, kind_of, macs_of
+from onnx_lab.measure._result import this_machine
 from onnx_lab.measure.profile import NodeTime, Profile
 from onnx_lab.measure.why import reasons
 from onnx_lab.runtime._hardware import memory_bandwidth
@@ -130,3 +131,37 @@ def test_why_profiles_both_on_the_same_feeds() -> None:
         lab.why(m, m)
     with pytest.raises(BadInput, match="runs=0"):
         lab.profile(m, runs=0)
+
+
+def test_why_names_what_keeps_8_bits_slow() -> None:
+    def node(name: str, op: str, kind: str, seconds: float, macs: int = 0, provider: str = CPU) -> NodeTime:
+        return NodeTime(name, op, provider, kind, "", seconds, macs)
+
+    nodes = (
+        node("a", "QLinearMatMul", "int8", 1e-3, 3_000),
+        node("b", "MatMul", "float", 2e-3, 1_000),
+        node("c", "QuantizeLinear", "scaling", 5e-4),
+        node("d", "DequantizeLinear", "scaling", 5e-4),
+    )
+    own = Profile("int8", "cpu", "", nodes, 4e-3, 1.0, 3, this_machine())
+    others = Profile("fp32", "cpu", "", (node("b", "MatMul", "float", 4e-3, 4_000),), 4e-3, 1.0, 3, this_machine())
+    said = " | ".join(reasons(own, others))
+    assert "75% of the multiply-accumulates run in 8-bit kernels; 1 products stayed float, the largest: b" in said
+    assert (
+        "1 QuantizeLinear and 1 DequantizeLinear were not fused into 8-bit kernels (25% of the kernels' time)" in said
+    )
+    assert "for 8-bit products" in said
+    there = (node("x", "compiled", "compiled", 1e-3, provider="OpenVINOExecutionProvider"), *nodes[2:])
+    fell = Profile("int8", "openvino", "", there, 4e-3, 1.0, 3, this_machine())
+    assert "2 kernels fell back to the CPU provider (QuantizeLinear, DequantizeLinear): 50%" in " ".join(
+        reasons(fell, others)
+    )
+
+
+def test_why_names_the_neighbours_of_scaling_that_was_not_fused() -> None:
+    rng = np.random.default_rng(0)
+    feeds = {"x": rng.standard_normal((4, 8)).astype(np.float32)}
+    m = lab.samples.tiny()
+    int8 = lab.quantize(m, method="static", data=[feeds])
+    found = lab.why(int8, m, feeds, runs=3)
+    assert any("not fused into 8-bit kernels" in s and "around" in s for s in found.sentences), found
