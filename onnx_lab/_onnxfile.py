@@ -52,6 +52,7 @@ def read_proto(path: Path) -> onnx.ModelProto:
             accepted="a protobuf ModelProto, as torch.onnx.export, tf2onnx, skl2onnx, ... write it",
             do="compare its size with the original's; export or copy it again",
         ) from None
+    _check_text(proto, path)
     _check_graph(proto, path)
     _check_opsets(proto, path)
     _check_external(proto, path)
@@ -137,6 +138,42 @@ def atomic_copy(source: Path, target: Path) -> None:
         raise
 
 
+def _check_text(proto: onnx.ModelProto, path: Path) -> None:
+    """Names that are no text arrive as bytes, and fail far from here."""
+    words = [w for p in proto.metadata_props for w in (p.key, p.value)]
+    words += [w for o in proto.opset_import for w in (o.domain,)]
+    for part in (proto.graph, *proto.functions):
+        words += _words(part)
+    if strange := next((w for w in words if isinstance(w, bytes)), None):
+        raise BadModel(
+            f"{path} holds a name that is no text: {strange[:40]!r}",
+            accepted="names in UTF-8",
+            do="it is damaged: export or copy it again",
+        )
+
+
+def _words(part: onnx.GraphProto | onnx.FunctionProto) -> Iterator[str | bytes]:
+    """All names in a graph or a function, those of its sub-graphs too."""
+    import onnx
+
+    yield part.name
+    for node in part.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for p in node.metadata_props:
+            yield from (p.key, p.value)
+        for a in node.attribute:
+            yield a.name
+            for g in [a.g] * a.HasField("g") + list(a.graphs):
+                yield from _words(g)
+    if isinstance(part, onnx.GraphProto):
+        yield from (t.name for t in part.initializer)
+        for v in (*part.input, *part.output, *part.value_info):
+            yield v.name
+            yield from (d.dim_param for d in v.type.tensor_type.shape.dim)
+    else:
+        yield from (part.domain, *part.input, *part.output)
+
+
 def _check_graph(proto: onnx.ModelProto, path: Path) -> None:
     # protobuf parses many random bytes as an empty message: a model without graph or outputs is not a model.
     if not proto.HasField("graph") or (not proto.graph.node and not proto.graph.output):
@@ -166,7 +203,7 @@ def _check_opsets(proto: onnx.ModelProto, path: Path) -> None:
 
 def _check_external(proto: onnx.ModelProto, path: Path) -> None:
     folder = path.parent.resolve()
-    for t in _tensors(proto.graph):
+    for t in _all_tensors(proto):
         if t.data_location != t.EXTERNAL:
             continue
         info = {e.key: e.value for e in t.external_data}
@@ -202,7 +239,12 @@ def _check_external(proto: onnx.ModelProto, path: Path) -> None:
 
 def _check_sizes(proto: onnx.ModelProto, path: Path, elsewhere: Collection[str]) -> None:
     """What a tensor says of its size is what there is: libraries take memory for what is said."""
-    for t in _tensors(proto.graph):
+    for t in _all_tensors(proto):
+        if dtype_name(t.data_type) == "undefined" or dtype_name(t.data_type).startswith("type"):
+            raise BadModel(
+                f"{path}: tensor {t.name!r} is of type {t.data_type}, which onnx does not know",
+                do="pip install -U onnx, or export or copy it again",
+            )
         count, bits = prod(t.dims), _BITS.get(dtype_name(t.data_type), 0)
         external = next((int(e.value or 0) for e in t.external_data if e.key == "length"), None)
         have = external if t.data_location == t.EXTERNAL else len(t.raw_data) if t.HasField("raw_data") else None
@@ -222,10 +264,20 @@ def _listed(tensor: onnx.TensorProto) -> bool:
     return bool(8 * sum(len(getattr(tensor, f)) for f in lists) >= prod(tensor.dims))
 
 
+def _all_tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    yield from _tensors(proto.graph)
+    for function in proto.functions:
+        yield from _held(function.node)
+
+
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Initializers and tensor attributes of the graph and of its sub-graphs."""
     yield from graph.initializer
-    for node in graph.node:
+    yield from _held(graph.node)
+
+
+def _held(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
         for a in node.attribute:
             if a.HasField("t"):
                 yield a.t

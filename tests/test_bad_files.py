@@ -103,6 +103,39 @@ def absolute_external(folder: Path) -> Path:
     return with_external(folder, "/etc/passwd")
 
 
+def strange_name(folder: Path) -> Path:
+    path = folder / "strange.onnx"
+    path.write_bytes(good_bytes().replace(b"first/matmul", b"first/\xff\xfetmul"))
+    return path
+
+
+def absurd_size(folder: Path) -> Path:
+    proto = onnx.load_from_string(good_bytes())
+    proto.graph.initializer[0].dims[:] = [1 << 40]
+    path = folder / "absurd.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def no_type(folder: Path) -> Path:
+    proto = onnx.load_from_string(good_bytes())
+    proto.graph.initializer[0].data_type = 99
+    path = folder / "typeless.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def outside_in_a_function(folder: Path) -> Path:
+    proto = onnx.load_from_string(good_bytes())
+    weight = TensorProto(name="w", data_type=1, dims=[4], data_location=TensorProto.EXTERNAL)
+    weight.external_data.add(key="location", value="/etc/passwd")
+    body = [helper.make_node("Constant", [], ["o"], value=weight)]
+    proto.functions.append(helper.make_function("own", "f", [], ["o"], body, [helper.make_opsetid("", 20)]))
+    path = folder / "function.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
 CASES: list[tuple[Callable[[Path], Path], str]] = [
     (empty, "empty"),
     (not_there, "no file at"),
@@ -116,6 +149,10 @@ CASES: list[tuple[Callable[[Path], Path], str]] = [
     (cut_external, "ends at 128"),
     (escaping_external, "outside its own folder"),
     (absolute_external, "outside its own folder"),
+    (strange_name, "a name that is no text"),
+    (absurd_size, r"is float32\[1099511627776\] and has 512 bytes"),
+    (no_type, "is of type 99"),
+    (outside_in_a_function, "outside its own folder"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,25 @@ def test_target_in_plain_words() -> None:
         lab.Target.of("opnvino")
     with pytest.raises(errors.BadInput, match="threads=0"):
         lab.Target("cpu", threads=0)
+
+
+def test_a_file_tells_a_session_nothing_but_how_to_optimize(tmp_path: Path) -> None:
+    proto = onnx.load(lab.samples.tiny().path)
+    told = {"profile_to": "/", "save_optimized_to": "/tmp/x", "disabled_optimizers": ["A"], "other": 1}
+    for key, value in {"session": json.dumps(told), "labels": "{", "lineage": '[{"verb": 3}]'}.items():
+        proto.metadata_props.add(key=f"onnx_lab.{key}", value=value)
+    onnx.save(proto, tmp_path / "m.onnx")
+    m = lab.load(tmp_path / "m.onnx")
+    assert m.session_hints == {"disabled_optimizers": ["A"]}
+    assert (m.labels, m.lineage) == ((), ())
+
+
+def test_a_graph_that_contradicts_itself_is_a_bad_model(tmp_path: Path) -> None:
+    proto = onnx.load(lab.samples.tiny().path)
+    proto.graph.node[1].output[0] = proto.graph.node[0].output[0]
+    onnx.save(proto, tmp_path / "m.onnx")
+    m = lab.load(tmp_path / "m.onnx")
+    with pytest.raises(errors.BadModel, match=r"h0.* is redeclared"):
+        m.to_ir()
+    with pytest.raises(errors.BadModel, match=r"h0.* is redeclared"):
+        m.to_graph()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from onnx_lab._metadata import module_of
 from onnx_lab.card import Card, Shown, Table
 from onnx_lab.measure._static_work import node_label, operator_of, subgraphs_of
-from onnx_lab.measure._weights import dtype_of
+from onnx_lab.measure._weights import constant_of, dtype_of, tensor_in
 from onnx_lab.runtime.shapes import Shape, Shapes
 
 if TYPE_CHECKING:
@@ -169,9 +169,8 @@ def _input(value: ir.Value | None, shapes: Shapes) -> Operand:
     if value is None or not value.name:
         return Operand("", "omitted")
     tensor, maker = value.const_value, value.producer()
-    if maker is not None and maker.op_type == "Constant" and "value" in maker.attributes:
-        attribute = maker.attributes["value"]
-        tensor = None if attribute.is_ref() else attribute.as_tensor()
+    if maker is not None:
+        tensor = constant_of(maker)
     if tensor is not None:
         dims = tuple(int(d) for d in tensor.shape.numpy())
         return Operand(value.name, "weight", dtype_of(tensor), dims, (), _numbers(tensor))
@@ -204,8 +203,10 @@ def _attribute_value(attribute: ir.Attr) -> Any:
 
     if attribute.is_ref():
         return f"the function's {attribute.ref_attr_name}"
-    if attribute.type in (ir.AttributeType.TENSOR, ir.AttributeType.SPARSE_TENSOR):
-        tensor = attribute.as_tensor()
+    if attribute.type == ir.AttributeType.TENSOR:
+        tensor = tensor_in(attribute)
+        if tensor is None:
+            return "nothing"
         kind = f"{dtype_of(tensor)}{[int(d) for d in tensor.shape.numpy()]}"
         numbers = _numbers(tensor)
         return kind if numbers is None else f"{kind} {numbers}"

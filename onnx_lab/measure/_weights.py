@@ -40,8 +40,24 @@ def weights_of(graph: ir.Model) -> Iterator[tuple[Weight, ir.Node | None]]:
             if value.const_value is not None:
                 yield _weight(value, value.const_value, None)
         for node in g:
-            if node.op_type == "Constant" and "value" in node.attributes and not node.attributes["value"].is_ref():
-                yield _weight(node.outputs[0], node.attributes["value"].as_tensor(), node)
+            if (tensor := constant_of(node)) is not None:
+                yield _weight(node.outputs[0], tensor, node)
+
+
+def constant_of(node: ir.Node) -> ir.TensorProtocol | None:
+    """The tensor that a Constant node holds."""
+    held = node.attributes.get("value") if node.op_type == "Constant" and node.outputs else None
+    return tensor_in(held) if held is not None else None
+
+
+def tensor_in(attribute: ir.Attr) -> ir.TensorProtocol | None:
+    """The tensor of an attribute, None where there is none, or one without a type: a damaged file may say so."""
+    import onnx_ir as ir
+
+    if attribute.is_ref() or attribute.type != ir.AttributeType.TENSOR:
+        return None
+    held: ir.TensorProtocol = attribute.value
+    return held if held is not None and held.dtype != ir.DataType.UNDEFINED else None
 
 
 def _weight(value: ir.Value, tensor: ir.TensorProtocol, maker: ir.Node | None) -> tuple[Weight, ir.Node | None]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from onnx_lab._metadata import module_of
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, did_you_mean
+from onnx_lab.measure._inspection_card import shortened
 from onnx_lab.measure._node_facts import NodeFacts, Operand, all_nodes, cut, facts_of
 from onnx_lab.measure._result import Machine, Result, this_machine
 from onnx_lab.model import Model
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 _ROWS_SHOWN = 40
+_TENSOR_SHOWN = 24
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,10 +142,10 @@ def _nothing(m: Model, asked: Sequence[str], every: Sequence[ir.Node]) -> BadInp
 def _several(result: Nodes) -> Card:
     rows = tuple(
         (
-            n.title,
+            shortened(n.title),
             n.operator,
             n.module,
-            "; ".join(f"{o.called}: {o}" if o.kind == "weight" else o.called for o in n.inputs),
+            "; ".join(f"{_short(o)}: {o}" if o.kind == "weight" else _short(o) for o in n.inputs),
             _together(n.outputs),
             cut(", ".join(f"{a.name}={cut(a.value, 24)}" for a in n.attributes)),
         )
@@ -153,12 +155,22 @@ def _several(result: Nodes) -> Card:
     rest = len(result.nodes) - len(rows)
     notes = [*result.notes, *[f"{rest} more; .to_pandas() has them all"] * bool(rest)]
     title = f"{len(result.nodes)} nodes of {result.model}: {', '.join(result.asked)}"
-    return Card(title, (), [_without_empty(Table(header, rows))], notes)
+    return Card(title, (), [_without_empty(Table(header, rows), result.asked)], notes)
 
 
-def _without_empty(table: Table) -> Table:
-    """Columns in which nothing is said take room for nothing."""
-    said = [c for c in range(len(table.header)) if any(row[c] for row in table.rows)]
+def _short(operand: Operand) -> str:
+    return shortened(operand.called, _TENSOR_SHOWN)
+
+
+def _without_empty(table: Table, asked: Sequence[str]) -> Table:
+    """Columns in which nothing is said, or what was asked for in every row, take room for nothing."""
+
+    def says(column: int) -> bool:
+        cells = {row[column] for row in table.rows}
+        alike = len(cells) == 1 and any(cell.rsplit("::", 1)[-1] in asked for cell in cells)
+        return cells != {""} and not alike
+
+    said = [0, *(c for c in range(1, len(table.header)) if says(c))]
     return Table(tuple(table.header[c] for c in said), tuple(tuple(row[c] for c in said) for row in table.rows))
 
 

@@ -123,3 +123,12 @@ def test_long_values_are_cut_and_nameless_nodes_have_a_place(tmp_path: Path) -> 
     assert found[0].title == "Constant number 0"
     assert len(found[0].attributes[0].value) == 500
     assert max(map(len, str(found).splitlines())) < 130
+
+
+def test_an_attribute_that_holds_nothing_is_no_crash(tmp_path: Path, m: lab.Model) -> None:
+    proto = onnx.load(m.path)
+    strange = proto.graph.node[0].attribute.add(name="strange")
+    strange.type = onnx.AttributeProto.TENSOR
+    onnx.save(proto, tmp_path / "s.onnx")
+    found = lab.nodes(lab.load(tmp_path / "s.onnx"), "Conv")
+    assert [a.value for a in found[0].attributes if a.name == "strange"] == ["nothing"]

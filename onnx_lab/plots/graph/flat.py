@@ -12,6 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from onnx_lab._metadata import NAME_SCOPES_KEY, module_named
+from onnx_lab.errors import BadModel
 from onnx_lab.model import Model
 
 if TYPE_CHECKING:
@@ -92,11 +93,20 @@ def flatten(m: Model) -> Flat:
 
     m.check_unchanged()
     graph = read_proto(m.path).graph
-    flat = Flat(m.name)
+    try:
+        return _flattened(graph, m.name)
+    except (TypeError, ValueError, OverflowError) as e:  # names that are no text, sizes that are no sizes
+        raise BadModel(f"{m.path} holds what is no graph: {e}", do="export or copy it again") from None
+
+
+def _flattened(graph: onnx.GraphProto, name: str) -> Flat:
+    flat = Flat(name)
     at: dict[str, int] = {}
 
     def tensors(names: Iterable[str]) -> Iterator[int]:
         for name in names:
+            if isinstance(name, bytes):  # protobuf's way to say that it is not UTF-8
+                raise TypeError(f"a name that is no text, {name!r:.40}")
             if name not in at:
                 at[name] = len(flat.tensors)
                 flat.tensors.append(Tensor(name))
@@ -119,6 +129,9 @@ def flatten(m: Model) -> Flat:
 def keys(nodes: Sequence[onnx.NodeProto]) -> list[str]:
     """A name for each node that no other has: its own where it is, else that of its first output."""
     seen = Counter(n.name for n in nodes)
+    for n in nodes:
+        if isinstance(n.name, bytes) or isinstance(n.op_type, bytes):
+            raise TypeError(f"a node whose name is no text, {n.name!r:.40}")
     names = [n.name if n.name and seen[n.name] == 1 else next(iter(n.output), "") for n in nodes]
     return [name or f"node {i}" for i, name in enumerate(names)]
 

@@ -250,4 +250,4 @@ def _layout(group: Group, made: Layout) -> dict[str, Any]:
 
 
 def _packed(value: Any) -> bytes:
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 6)
+    return zlib.compress(json.dumps(value, separators=(",", ":"), default=str).encode(), 6)

@@ -15,6 +15,8 @@ MOST = 48
 _ALIKE = 3
 #: So many loose nodes in a row, in a module that mostly holds others, hide what it is made of: they become a group.
 _LOOSE, _CONTAINER = 8, 3
+#: Modules inside modules; a name with more parts than this is no path that a person made.
+_DEEPEST = 32
 
 
 @dataclass(slots=True)
@@ -127,12 +129,14 @@ def grouped(flat: Flat) -> Tree:
 
 def _paths(flat: Flat) -> list[tuple[str, ...]]:
     """Where each node belongs: its module; for a graph without modules, what its name says."""
-    modules = [tuple(p for p in n.module.split(".") if p) for n in flat.nodes]
+    modules = [tuple(p for p in n.module.split(".") if p)[:_DEEPEST] for n in flat.nodes]
     own = [i for i, n in enumerate(flat.nodes) if n.kind == "node"]
     if 2 * sum(1 for i in own if modules[i]) >= len(own):
         return _adopted(flat, modules)
     for mark in "/.":
-        named = [tuple(p for p in n.name.split(mark)[:-1] if p) if n.kind == "node" else () for n in flat.nodes]
+        named = [
+            tuple(p for p in n.name.split(mark)[:-1] if p)[:_DEEPEST] if n.kind == "node" else () for n in flat.nodes
+        ]
         if 2 * sum(1 for i in own if named[i]) >= len(own):
             return named
     return [()] * len(flat.nodes)

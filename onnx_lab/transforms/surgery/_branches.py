@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Resolved:
-    """What became of the Ifs of a model: sentences, and why those that stay do."""
+    """What became of the Ifs of a model: sentences, the branch of each (by its output), why those that stay do."""
 
     say: list[str] = field(default_factory=list)
+    taken: list[tuple[str, str]] = field(default_factory=list)
     stay: list[str] = field(default_factory=list)
 
 
@@ -30,7 +31,9 @@ def resolve_all(model: ir.Model) -> Resolved:
         for node in [n for n in model.graph.all_nodes() if n.op_type == "If" and n.domain in ("", "ai.onnx")]:
             answer = known(node.inputs[0])
             if answer is not None:
-                told.say.append(take(model, node, taken=bool(answer.reshape(-1)[0])))
+                truth = bool(answer.reshape(-1)[0])
+                told.taken.append((str(node.outputs[0].name), "then" if truth else "else"))
+                told.say.append(take(model, node, taken=truth))
                 done = True
                 break  # the walk is over a graph that has changed
     told.stay = [why_open(n) for n in model.graph.all_nodes() if n.op_type == "If"]

@@ -15,15 +15,18 @@ def program(edit: str, *lines: str, imports: Sequence[str] = ()) -> str:
     >>> print(program("drop", "model.graph.sort()").splitlines()[-1])
     ir.save(model, "model-drop.onnx")
     """
-    plain = [i for i in imports if i.startswith("import")]
     named = [i for i in imports if not i.startswith("import")]
+    plain = {"import onnx_ir as ir", PASSES, *(i for i in imports if i.startswith("import"))}
     body = [line for block in lines for line in block.splitlines()]
-    return "\n".join(
-        [
-            *named, *sorted([*plain, "import onnx_ir as ir"]), "", 'model = ir.load("model.onnx")', *body,
-            f'ir.save(model, "model-{edit.replace("_", "-")}.onnx")',
-        ]
-    )  # fmt: skip
+    return "\n".join([*named, *sorted(plain), "", 'model = ir.load("model.onnx")', *body, *ending(edit)])
+
+
+PASSES = "import onnx_ir.passes.common as passes"
+
+
+def ending(edit: str) -> list[str]:
+    """Lines that infer the shapes anew and save the file."""
+    return ["passes.ShapeInferencePass()(model)", f'ir.save(model, "model-{edit.replace("_", "-")}.onnx")']
 
 
 #: What `chosen` needs imported.

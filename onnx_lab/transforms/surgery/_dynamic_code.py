@@ -16,7 +16,7 @@ def dynamic_code(axes: Sequence[Sequence[Any]], mends: Sequence[Mapping[str, Any
     ir.save(model, 'out.onnx')
     """
     rows = [
-        (m["node"], m["input"], m["kind"], _sizes(m["sizes"]), m["axis"], m.get("rows", 0), m.get("step"))
+        (m["makes"], m["input"], m["kind"], _sizes(m["sizes"]), m["axis"], m.get("rows", 0), m.get("step"))
         for m in mends
     ]
     listed = "\n".join(f"    {row!r}," for row in rows)
@@ -37,10 +37,10 @@ graph = model.graph
 graph.sort()
 NameFixPass()(model)
 axes = $axes
-# a node, which of its inputs, what becomes of it, sizes (numbers, or a tensor and its axis),
+# what a node makes, which of its inputs, what becomes of it, sizes (numbers, or a tensor and its axis),
 # its axis, how many rows of it are kept, what each row adds to the one before
 mends = [$mends]
-nodes = {node.name: node for node in graph}
+nodes = {node.outputs[0].name: node for node in graph}
 values = {v.name: v for v in (*graph.inputs, *(v for node in graph for v in node.outputs))}
 
 

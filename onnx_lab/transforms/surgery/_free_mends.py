@@ -58,8 +58,8 @@ class Mend:
     step: npt.NDArray[Any] | None = field(default=None, compare=False)
 
     def told(self) -> dict[str, Any]:
-        """As JSON, for the lineage and the plain code."""
-        given: dict[str, Any] = {"node": self.node.name, "input": self.index, "kind": self.kind}
+        """As JSON, for the lineage and the plain code; a node is known by what it makes, many have no name."""
+        given: dict[str, Any] = {"makes": self.node.outputs[0].name, "input": self.index, "kind": self.kind}
         given["sizes"] = [list(s) if isinstance(s, tuple) else s for s in self.sizes]
         given["axis"] = self.axis
         if self.base is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from onnx_lab.errors import BadInput
 from onnx_lab.model import Model
@@ -64,58 +64,67 @@ def constant_if(
         raise BadInput("nodes without branch, or branch without nodes", accepted="both, or neither")
     if branch is not None:
         one_of("branch", branch, ("then", "else"))
+    notes: dict[str, Any] = {"taken": []}
     return edited(
-        m, "constant_if", lambda g: _resolve(g, wanted, branch),
+        m, "constant_if", lambda g: _resolve(g, wanted, branch, notes),
         options={"nodes": None if wanted is None else list(wanted), "branch": branch}, name=name,
-        promise="same" if branch is None else "may differ", check=check,
+        promise="same" if branch is None else "may differ", check=check, notes=notes,
     )  # fmt: skip
 
 
-def _resolve(model: ir.Model, wanted: Sequence[str] | None, branch: str | None) -> list[str]:
+def _resolve(model: ir.Model, wanted: Sequence[str] | None, branch: str | None, notes: dict[str, Any]) -> list[str]:
     inform(model)
     if wanted is not None:
-        say = _taken(model, wanted, branch == "then")
+        say = _taken(model, wanted, str(branch), notes)
     elif not any(n.op_type == "If" for n in model.graph.all_nodes()):
         return ["the model has no If"]
     else:
         told = resolve_all(model)
+        notes["taken"] = [list(t) for t in told.taken]
         say = told.say + told.stay
         say = say if told.say else ["0 Ifs have a condition that is known", *say]
     sweep(model)
     return say
 
 
-def _taken(model: ir.Model, wanted: Sequence[str], taken: bool) -> list[str]:
+def _taken(model: ir.Model, wanted: Sequence[str], branch: str, notes: dict[str, Any]) -> list[str]:
     found = find(model, "nodes", wanted, everywhere=True)
     for node in found:
         if node.op_type != "If":
             raise BadInput(f"nodes: {node.name} is a {node.op_type}", accepted="nodes that are an If")
     forget_behind(model, [o for n in found for o in n.outputs])
-    return [take(model, node, taken=taken) for node in found]
+    notes["taken"] = [[str(n.outputs[0].name), branch] for n in found]
+    return [take(model, node, taken=branch == "then") for node in found]
 
 
-def plain_code(*, nodes: str | Iterable[str] | None = None, branch: str | None = None) -> str:
+#: What the plain code needs beside the options: the output of each If that went, and its branch.
+FOUND = ("taken",)
+
+
+def plain_code(*, taken: Sequence[Sequence[str]] = (), nodes: object = None, branch: str | None = None) -> str:
     """The plain code of a constant_if step.
 
     Examples
     --------
-    >>> print(plain_code(nodes=["If_0"], branch="then").splitlines()[4])
-    wanted = ['If_0']
+    >>> print(plain_code(taken=[["y", "then"]]).splitlines()[4])
+    taken = [('y', 'then')]  # the output of each If, and the branch that its condition takes
     """
-    if nodes is None:
-        lines = ["onnxscript.optimizer.optimize(model)  # folds constants, and with them the Ifs that they decide"]
-        return program("constant_if", *lines, imports=["import onnxscript.optimizer"])
+    why = "the branch that its condition takes" if branch is None else f"the branch that was chosen for {nodes}"
     return program(
-        "constant_if", f"wanted = {list(names('nodes', nodes))!r}",
-        "for node in [n for n in model.graph if n.op_type == 'If' and n.name in wanted]:",
-        f"    branch = node.attributes['{branch}_branch'].as_graph()",
+        "constant_if", f"taken = {[tuple(t) for t in taken]!r}  # the output of each If, and {why}",
+        "for name, word in taken:",
+        "    node = next(n for n in model.graph.all_nodes() if n.outputs[0].name == name)",
+        "    branch = node.attributes[f'{word}_branch'].as_graph()",
+        "    dead = node.attributes['else_branch' if word == 'then' else 'then_branch'].as_graph()",
         "    outputs, inner = list(branch.outputs), list(branch)",
         "    branch.outputs.clear()",
         "    for weight in list(branch.initializers.values()):",
         "        del branch.initializers[weight.name]",
         "        model.graph.register_initializer(weight)",
         "    branch.remove(inner)",
-        "    ir.convenience.replace_nodes_and_values(model.graph, node, [node], inner, node.outputs, outputs)",
+        "    ir.convenience.replace_nodes_and_values(node.graph, node, [node], inner, node.outputs, outputs)",
+        "    for lost in list(dead.all_nodes()):  # it reads nothing any more",
+        "        for i in range(len(lost.inputs)):",
+        "            lost.replace_input_with(i, None)",
         "passes.RemoveUnusedNodesPass()(model)",
-        imports=["import onnx_ir.passes.common as passes"],
     )  # fmt: skip

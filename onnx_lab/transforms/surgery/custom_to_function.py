@@ -129,7 +129,7 @@ def plain_code(*, op: str, function: Any, sha256: str = "") -> str:
 
     Examples
     --------
-    >>> print(plain_code(op="my.own::Twist", function="twist").splitlines()[-2])
+    >>> print(plain_code(op="my.own::Twist", function="twist").splitlines()[-3])
     model.functions[function.identifier()] = function
     """
     function = function if isinstance(function, str) else getattr(function, "name", None) or function.__name__

@@ -83,7 +83,7 @@ def plain_code(*, nodes: str | Iterable[str], attribute: str) -> str:
 
     Examples
     --------
-    >>> print(plain_code(nodes="LeakyRelu", attribute="alpha").splitlines()[-2])
+    >>> print(plain_code(nodes="LeakyRelu", attribute="alpha").splitlines()[-3])
         node.attributes.pop('alpha', None)
     """
     return program(

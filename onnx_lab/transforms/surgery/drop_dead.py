@@ -112,5 +112,5 @@ def plain_code() -> str:
     """
     return program(
         "drop_dead", "passes.RemoveUnusedNodesPass()(model)", "passes.RemoveUnusedFunctionsPass()(model)",
-        "passes.RemoveUnusedOpsetsPass()(model)", imports=["import onnx_ir.passes.common as passes"],
+        "passes.RemoveUnusedOpsetsPass()(model)",
     )  # fmt: skip

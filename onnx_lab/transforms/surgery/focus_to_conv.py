@@ -147,7 +147,7 @@ def _value(node: ir.Node, attribute: str) -> int | list[int]:
 
 
 def plain_code(*, fuse: bool = True) -> str:
-    """The plain code of a focus_to_conv step, for the order of slices that YOLOv5 has.
+    """The plain code of a focus_to_conv step.
 
     Examples
     --------
@@ -155,11 +155,19 @@ def plain_code(*, fuse: bool = True) -> str:
     True
     """
     find = [
-        "cells = [(0, 0), (1, 0), (0, 1), (1, 1)]  # (row, column) of each slice, in YOLOv5's order",
+        "def image_and_cell(value):  # what a chain of Slices reads, and the (row, column) where it begins",
+        "    cell = [0, 0]",
+        "    while value.producer() is not None and value.producer().op_type == 'Slice':",
+        "        cut = value.producer()",
+        "        starts, axes = (ir.convenience.get_const_tensor(cut.inputs[i]).numpy() for i in (1, 3))",
+        "        for start, axis in zip(starts, axes):",
+        "            cell[axis % 4 - 2] = int(start)",
+        "        value = cut.inputs[0]",
+        "    return value, cell",
+        "",
         "for concat in [n for n in model.graph if n.op_type == 'Concat' and len(n.inputs) == 4]:",
-        "    image = concat.inputs[0]",
-        "    while image.producer() is not None and image.producer().op_type == 'Slice':",
-        "        image = image.producer().inputs[0]",
+        "    image, _ = image_and_cell(concat.inputs[0])",
+        "    cells = [image_and_cell(part)[1] for part in concat.inputs]",
     ]
     fused = [
         "    (conv,) = concat.outputs[0].consumers()",
@@ -189,5 +197,5 @@ def plain_code(*, fuse: bool = True) -> str:
     ]
     return program(
         "focus_to_conv", *find, *(fused if fuse else sorted_), "passes.RemoveUnusedNodesPass()(model)",
-        imports=["import numpy as np", "import onnx_ir.passes.common as passes"],
+        imports=["import numpy as np"],
     )  # fmt: skip

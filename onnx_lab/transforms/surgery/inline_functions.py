@@ -87,7 +87,7 @@ def plain_code(*, functions: str | Iterable[str] = "*") -> str:
 
     Examples
     --------
-    >>> print(plain_code().splitlines()[-2])
+    >>> print(plain_code().splitlines()[-3])
     InlinePass()(model)
     """
     wanted = list(names("functions", functions))

@@ -9,6 +9,7 @@ from onnx_lab.errors import BadInput
 from onnx_lab.model import Model
 from onnx_lab.transforms._options import names
 from onnx_lab.transforms.surgery._arrays import as_option
+from onnx_lab.transforms.surgery._code import ending
 from onnx_lab.transforms.surgery._edit import edited
 from onnx_lab.transforms.surgery._find import nodes as find
 from onnx_lab.transforms.surgery._find import tensors
@@ -137,7 +138,7 @@ def plain_code(
 
     Examples
     --------
-    >>> print(plain_code(tensor="h1", op="Clip", inputs=["h1", 0.0, 6.0]).splitlines()[-2])
+    >>> print(plain_code(tensor="h1", op="Clip", inputs=["h1", 0.0, 6.0]).splitlines()[-3])
     model.graph.sort()
     """
     to = None if to is None else names("to", to)
@@ -158,6 +159,6 @@ def plain_code(
             ]),
             "model.graph.append(node)",
             "model.graph.sort()",
-            'ir.save(model, "model-insert-node.onnx")',
+            *ending("insert_node"),
         ]
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from onnx_lab.errors import BadInput
 from onnx_lab.model import Model
 from onnx_lab.transforms.surgery._arrays import as_code, as_option
+from onnx_lab.transforms.surgery._code import PASSES, ending
 from onnx_lab.transforms.surgery._edit import edited
 from onnx_lab.transforms.surgery._make import free_name, ir_names, new_node
 from onnx_lab.transforms.surgery._shapes import inform
@@ -100,7 +101,7 @@ def _dtype(node: ir.Node) -> None:
 def node_code(op: str, inputs: Sequence[Any], attributes: Mapping[str, Any], name: str) -> list[str]:
     """Lines that load the model and make the node."""
     domain, _, bare = op.rpartition("::")
-    lines = ["import numpy as np", "import onnx_ir as ir", "", 'model = ir.load("model.onnx")']
+    lines = ["import numpy as np", "import onnx_ir as ir", PASSES, "", 'model = ir.load("model.onnx")']
     lines.append("values = ir.convenience.create_value_mapping(model.graph)")
     words = []
     for i, given in enumerate(inputs):
@@ -123,17 +124,16 @@ def plain_code(*, op: str, inputs: Any, output: str, attributes: Mapping[str, An
     Examples
     --------
     >>> print(plain_code(op="Softmax", inputs=["logits"], output="p").splitlines()[-1])
-    ir.save(ir.passes.common.ShapeInferencePass()(model).model, "model-make-node.onnx")
+    ir.save(model, "model-make-node.onnx")
     """
     return "\n".join(
         [
-            "import onnx_ir.passes.common",
             *node_code(
                 op, as_option(_several(inputs)), as_option(attributes or {}), f"{output}.{op.rpartition('::')[2]}"
             ),
             f"node.outputs[0].name = {output!r}",
             "model.graph.append(node)",
             "model.graph.outputs.append(node.outputs[0])",
-            'ir.save(ir.passes.common.ShapeInferencePass()(model).model, "model-make-node.onnx")',
+            *ending("make_node"),
         ]
     )

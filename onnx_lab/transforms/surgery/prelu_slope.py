@@ -136,7 +136,7 @@ def plain_code(*, nodes: str | Iterable[str] = "PRelu", axis: int = 1) -> str:
 
     Examples
     --------
-    >>> print(plain_code().splitlines()[-2])
+    >>> print(plain_code().splitlines()[-3])
         slope.shape, slope.const_value = ir.Shape(array.shape), ir.tensor(array, name=slope.name)
     """
     return program(

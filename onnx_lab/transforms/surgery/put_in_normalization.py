@@ -175,7 +175,7 @@ def plain_code(
 
     Examples
     --------
-    >>> print(plain_code(tensor="x", mean=[0.5], std=[2.0]).splitlines()[-2])
+    >>> print(plain_code(tensor="x", mean=[0.5], std=[2.0]).splitlines()[-3])
     model.graph.sort()
     """
     cast = [

@@ -150,6 +150,6 @@ def plain_code(*, nodes: str | Iterable[str], keep: int | str | None = None) -> 
         "    if node.outputs[0].is_graph_output() and source.producer() is not None:",
         "        source.name = node.outputs[0].name",
         "    node.outputs[0].replace_all_uses_with(source, replace_graph_outputs=True)",
-        "    node.graph.remove(node, safe=True)", "ir.passes.common.OutputFixPass()(model)",
-        imports=[FNMATCH, "import onnx_ir.passes.common"],
+        "    node.graph.remove(node, safe=True)", "passes.OutputFixPass()(model)",
+        imports=[FNMATCH],
     )  # fmt: skip

@@ -118,11 +118,12 @@ def plain_code(*, nodes: str | Iterable[str], op: str, attributes: Mapping[str, 
 
     Examples
     --------
-    >>> print(plain_code(nodes="Relu", op="Elu").splitlines()[-2])
+    >>> print(plain_code(nodes="Relu", op="Elu").splitlines()[-3])
         node.domain, node.op_type = '', 'Elu'
     """
     domain, _, bare = op.rpartition("::")
     lines = [f"    node.domain, node.op_type = {domain!r}, {bare!r}"]
     if attributes:
-        lines.append(f"    node.attributes.update(ir.convenience.convert_attributes({dict(attributes)!r}))")
+        lines.append(f"    for attribute in ir.convenience.convert_attributes({dict(attributes)!r}):")
+        lines.append("        node.attributes[attribute.name] = attribute")
     return program("replace_op", chosen(names("nodes", nodes)), "for node in chosen:", *lines, imports=[FNMATCH])

@@ -175,7 +175,7 @@ def plain_code(*, rules: Any) -> str:
 
     Examples
     --------
-    >>> print(plain_code(rules=["idle"]).splitlines()[-2])
+    >>> print(plain_code(rules=["idle"]).splitlines()[-3])
     print(RewriteRuleSet(rules).apply_to_model(model))
     """
     titles = rules if isinstance(rules, list) and all(isinstance(r, str) for r in rules) else _titles([*_flat(rules)])

@@ -127,8 +127,8 @@ def plain_code(*, nodes: str | Iterable[str], attribute: str, value: Any) -> str
 
     Examples
     --------
-    >>> print(plain_code(nodes="LeakyRelu", attribute="alpha", value=1).splitlines()[-2])
-        node.attributes['alpha'] = ir.Attr('alpha', ir.AttributeType.FLOAT, 1.0)
+    >>> print(plain_code(nodes="LeakyRelu", attribute="alpha", value=1).splitlines()[-3])
+            node.attributes['alpha'] = ir.Attr('alpha', ir.AttributeType.FLOAT, 1.0)
     """
     words = names("nodes", nodes)
     kind = _known_kind(words, attribute) or guessed(value)
@@ -137,8 +137,11 @@ def plain_code(*, nodes: str | Iterable[str], attribute: str, value: Any) -> str
         "set_attribute",
         chosen(words),
         "for node in chosen:",
-        f"    node.attributes[{attribute!r}] = ir.Attr({attribute!r}, ir.AttributeType.{kind}, {made!r})",
-        imports=[FNMATCH],
+        "    # of an operator of ONNX's own, the schema says whether it has this attribute",
+        '    schema = None if node.domain else onnx.defs.get_schema(node.op_type, model.opset_imports[""])',
+        f"    if schema is None or {attribute!r} in schema.attributes:",
+        f"        node.attributes[{attribute!r}] = ir.Attr({attribute!r}, ir.AttributeType.{kind}, {made!r})",
+        imports=[FNMATCH, "import onnx"],
     )
 
 

@@ -142,7 +142,7 @@ def plain_code(*, weight: str, value: Any, new_shape: bool = False) -> str:
 
     Examples
     --------
-    >>> print(plain_code(weight="b2", value={"array": [0.0], "dtype": "float32"}).splitlines()[-2])
+    >>> print(plain_code(weight="b2", value={"array": [0.0], "dtype": "float32"}).splitlines()[-3])
     weight.const_value = ir.tensor(array, name='b2')
     """
     value = value if isinstance(value, Mapping | int | float) else as_option(_array(value))

@@ -129,5 +129,5 @@ def plain_code(*, tensor: str | None = None) -> str:
         "            node.graph.remove(node, safe=True)",
         "        else:",
         "            break",
-        "passes.RemoveUnusedNodesPass()(model)", imports=["import onnx_ir.passes.common as passes"],
+        "passes.RemoveUnusedNodesPass()(model)",
     )  # fmt: skip

@@ -16,7 +16,7 @@ from chains import blocks_of, flat_of
 from onnx import TensorProto, helper
 
 import onnx_lab as lab
-from onnx_lab.errors import BadInput
+from onnx_lab.errors import BadInput, BadModel
 from onnx_lab.plots.graph import still
 from onnx_lab.plots.graph.details import details
 from onnx_lab.plots.graph.flat import flatten
@@ -124,3 +124,16 @@ def test_a_graph_inside_a_node_and_a_circle_are_shown(tmp_path: Path) -> None:
     assert ("h", "") in choice.inputs, "what its branches read from outside"
     assert choice.attributes["then_branch"] == "1 nodes: Neg"
     assert read(sheet.rest())["about"]
+
+
+def test_a_name_that_is_no_text_is_a_bad_model(tmp_path: Path) -> None:
+    data = lab.samples.tiny().path.read_bytes()
+    (tmp_path / "bad.onnx").write_bytes(data.replace(b"first/relu", b"first/\xff\xfe\xfdu"))
+    with pytest.raises(BadModel, match="no text"):
+        flatten(lab.load(tmp_path / "bad.onnx"))
+
+
+def test_a_name_of_a_thousand_parts_is_a_group_like_others() -> None:
+    deep = "/" + "a/" * 2000
+    tree = Sheet(flat_of([("Relu", f"{deep}one"), ("Relu", f"{deep}two")])).tree
+    assert sorted(tree.nodes(tree.root)) == [0, 1, 2, 3]

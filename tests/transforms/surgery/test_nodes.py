@@ -20,8 +20,8 @@ def test_a_removed_node_s_consumers_read_its_input() -> None:
     m = lab.samples.tiny()
     plain = lab.surgery.remove_node(m, "Relu")
     assert "removed Relu first/relu; first/identity now reads h1" in said(plain)
-    both = lab.surgery.expose(plain, "h3")
-    h1 = answer(lab.surgery.expose(m, "h1"), x=X)["h1"]
+    both = lab.surgery.expose(plain, "h3", check=False)
+    h1 = answer(lab.surgery.expose(m, "h1", check=False), x=X)["h1"]
     assert np.array_equal(answer(both, x=X)["h3"], h1)
 
 
@@ -97,7 +97,7 @@ def test_a_node_goes_between_a_tensor_and_its_consumers() -> None:
     m = lab.samples.tiny()
     clipped = lab.surgery.insert_node(m, "h2", "Clip", inputs=["h2", 0, 0.5])
     assert "Clip behind h2; first/identity reads it" in said(clipped)
-    got = answer(lab.surgery.expose(clipped, "h3"), x=X)["h3"]
+    got = answer(lab.surgery.expose(clipped, "h3", check=False), x=X)["h3"]
     assert got.max() == 0.5
     at_end = lab.surgery.insert_node(m, "logits", "Softmax", attributes={"axis": -1})
     assert [s.name for s in at_end.outputs] == ["logits"]
@@ -125,9 +125,9 @@ def test_a_node_made_from_scratch_is_an_output() -> None:
     assert str(best.outputs[1]) == "label: int64[batch]"
     got = answer(best, x=X)
     assert np.array_equal(got["label"], got["logits"].argmax(-1))
-    scaled = lab.surgery.make_node(m, "Mul", ["h1", np.full(16, 2, np.float32)], "twice")
+    scaled = lab.surgery.make_node(m, "Mul", ["h1", np.full(16, 2, np.float32)], "twice", check=False)
     assert "np.array([2.0, 2.0" in code_for(scaled.lineage[-1])
-    custom = lab.surgery.make_node(m, "com.microsoft::FastGelu", ["h1"], "fast")
+    custom = lab.surgery.make_node(m, "com.microsoft::FastGelu", ["h1"], "fast", check=False)
     assert [s.name for s in custom.outputs] == ["logits", "fast"]
     with pytest.raises(BadInput, match="'h1' is a tensor of this model already"):
         lab.surgery.make_node(m, "Relu", "x", "h1")

@@ -48,11 +48,11 @@ def relu(op: Any, x: Any) -> Any:
 def test_each_rule_says_how_often_it_fired(tmp_path: Path) -> None:
     m = silus(tmp_path)
     for rules in (Sigmoids, Sigmoids.rule(), RewriteRuleSet([Sigmoids.rule()]), [Sigmoids()]):
-        hard = lab.surgery.rewrite(m, rules)
+        hard = lab.surgery.rewrite(m, rules, check=rules is Sigmoids)
         assert hard.header.operators == {"HardSwish": 2}
         assert "Sigmoids: 2 times" in said(hard)
-        assert "differs by" in said(hard)
-    none = lab.surgery.rewrite(m, [(relu_twice, relu), RewriteRule(relu, relu_twice)])
+        assert ("differs by" in said(hard)) == (rules is Sigmoids)
+    none = lab.surgery.rewrite(m, [(relu_twice, relu), RewriteRule(relu, relu_twice)], check=False)
     assert "relu_twice → relu: 0 times" in said(none)
     assert "rule 2: 0 times" in said(none)
     assert none.header.operators == m.header.operators
