@@ -140,7 +140,12 @@ def test_a_weight_takes_an_array_of_its_type_and_shape(tmp_path: Path) -> None:
     assert "w2: float32[16, 4], 64 of 64 numbers are others" in said(zeros)
     assert not answer(zeros, x=X)["logits"].any()
     np.save(tmp_path / "b.npy", np.float32([1, 2, 3, 4]))
-    assert answer(lab.surgery.set_weight(zeros, "b2", tmp_path / "b.npy", check=False), x=X)["logits"][0].tolist() == [1, 2, 3, 4]
+    assert answer(lab.surgery.set_weight(zeros, "b2", tmp_path / "b.npy", check=False), x=X)["logits"][0].tolist() == [
+        1,
+        2,
+        3,
+        4,
+    ]
     assert "np.load('w2.npy')" in code_for(zeros.lineage[-1])
     with pytest.raises(BadInput, match=r"b2 with float64\[4\](.|\n)*float32\[4\](.|\n)*astype\('float32'\)"):
         lab.surgery.set_weight(m, "b2", np.zeros(4))
