@@ -140,7 +140,7 @@ class GraphDiff(Result):
 
     def _weight_table(self) -> Table:
         rows = [
-            (w.name, w.before or "-", w.after or "-", megabytes(w.bytes_before), megabytes(w.bytes_after))
+            (w.name, w.before or "-", w.after or "-", _size(w.bytes_before), _size(w.bytes_after))
             for w in self.weights[:_ROWS]
         ]
         caption = f"weights that changed, the largest {len(rows)} of {len(self.weights)}"
@@ -192,3 +192,7 @@ def diff(a: Model, b: Model) -> GraphDiff:
         weights=tuple(weight_changes(left, right)),
         machine=this_machine(),
     )
+
+
+def _size(size_bytes: int) -> str:
+    return megabytes(size_bytes) if size_bytes else "-"

@@ -45,7 +45,10 @@ def rules(model: ir.Model, edit: str) -> None:
         CheckerPass()(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as e:
         reason = next((s for s in reversed(str(e.__cause__ or e).splitlines()) if s.strip()), type(e).__name__)
-        raise TransformError(f"surgery.{edit}: the result would be no valid ONNX: {reason.strip()}") from e
+        raise TransformError(
+            f"surgery.{edit}: the result would be no valid ONNX: {reason.strip()}",
+            do="mend that first; lab.nodes(m) shows the nodes",
+        ) from e
     finally:
         for value in bare:
             value.shape = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from onnx_lab import workspace
-from onnx_lab.errors import TransformError
+from onnx_lab.errors import OnnxLabError, TransformError
 from onnx_lab.model import Model
 from onnx_lab.produce import Made, options_json, produce
 from onnx_lab.runtime.offline import refuse_frozen
@@ -101,19 +102,35 @@ def _body(
     external: bool,
 ) -> Made:
     model = m.to_ir()
-    _name_nodes(model)
-    before = count_nodes(model)
-    say = list(body(model))
-    after = count_nodes(model)
-    if before != after:
-        say.append(size_sentence(before, after))
-    in_order(model, edit)
-    _shapes.must_fit(m, model, edit)
+    with _told(m, edit):
+        _name_nodes(model)
+        before = count_nodes(model)
+        say = list(body(model))
+        after = count_nodes(model)
+        if before != after:
+            say.append(size_sentence(before, after))
+        in_order(model, edit)
+        _shapes.must_fit(m, model, edit)
     if how is not None:
         say.append(_check.beside(m, model, edit, how))
     return Made(
         model, {**notes, "say": say, "nodes": {"before": before.nodes, "after": after.nodes}}, external=external
     )
+
+
+@contextlib.contextmanager
+def _told(m: Model, edit: str) -> Iterator[None]:
+    """A graph that contradicts itself ends onnx_ir, onnx and numpy in ways of their own: here it is one error."""
+    try:
+        yield
+    except OnnxLabError:
+        raise
+    except Exception as e:
+        reason = next((s.strip() for s in str(e).splitlines() if s.strip()), "no reason given")
+        raise TransformError(
+            f"surgery.{edit}: {m.name} could not be edited ({type(e).__name__}: {reason})",
+            do="lab.nodes(m) shows its nodes, and what each is made from",
+        ) from e
 
 
 def _name_nodes(model: ir.Model) -> None:

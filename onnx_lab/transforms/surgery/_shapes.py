@@ -113,7 +113,10 @@ def must_fit(before: Model, after: ir.Model, edit: str) -> None:
     """
     reason = _strictly(after)
     if reason and not _strictly(before.to_ir()):
-        raise TransformError(f"surgery.{edit}: a node would get what it does not take: {reason}")
+        raise TransformError(
+            f"surgery.{edit}: a node would get what it does not take: {reason}",
+            do="lab.nodes(m) shows the nodes; the edit that makes room for it comes first",
+        )
 
 
 def _strictly(model: ir.Model) -> str:
