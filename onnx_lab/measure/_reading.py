@@ -43,6 +43,7 @@ class Reading:
                 self._count(key, p, xs.get(p.a), ys[p.b], feeds, done)
                 if self.over:
                     return
+            del xs, ys  # before the next ones come
 
     def _count(self, key: str, p: Pair, x: Array | None, y: Array, feeds: Feeds, done: int) -> None:
         if self._progress:

@@ -97,7 +97,8 @@ class Trace(Result):
             for node in r.readers or ([r.node] if r.op in PRODUCTS and r.node else []):
                 added[node] = added.get(node, 0.0) + r.added
         worst = sorted(added, key=lambda n: -added[n])
-        return tuple(n for n in worst[:_EXCLUDED] if added[n] > self.rtol)
+        some = min(_EXCLUDED, max(1, len(worst) // 2))  # without all of its products a file is float again
+        return tuple(n for n in worst[:some] if added[n] > self.rtol)
 
     @property
     def modules(self) -> dict[str, float]:
@@ -133,7 +134,7 @@ class Trace(Result):
         return [vars(r) for r in self.rows]
 
     def _card(self) -> Card:
-        header = ("tensor", "made by", "module", "error", "added here", "largest", "signal to noise", "cosine")
+        header = ("tensor", "made by", "module", "error", "added here", "largest", "SNR", "cosine")
         worst = sorted(self.rows, key=lambda r: (not r.bad, -r.added))[:_SHOWN]
         cells = tuple(
             (
@@ -161,7 +162,7 @@ class Trace(Result):
         return Card(f"{self.b} against {self.a}, tensor by tensor", facts, tables, self.sentences)
 
     def _weights_table(self) -> Table:
-        header = ("weight", "now", "read by", "error", "signal to noise", "largest")
+        header = ("weight", "now", "read by", "error", "SNR", "largest")
         cells = tuple(
             (w.weight, w.dtype, w.module or w.node, f"{w.error:.2%}", f"{w.snr:.1f} dB", f"{w.largest:.2e}")
             for w in self.weights[:_WEIGHTS_SHOWN]

@@ -48,6 +48,7 @@ def main() -> None:
         for piece in frame:
             replies.write(piece)
         replies.flush()
+        out, arrays, frame, piece = {}, {}, [], b""  # what was sent is not kept until the next request
 
 
 def peak_rss_bytes() -> int:
