@@ -249,7 +249,7 @@ def test_a_bert_is_matched_with_its_source_and_across_fusion(tmp_path: Path) -> 
     fused = lab.trace(bert, lab.optimize(m), feeds)
     assert fused, fused
     assert ("bert.encoder.layer.0.attention.self", "MultiHeadAttention") in {(r.module, r.op) for r in fused.rows}
-    module = "bert.encoder.layer.1.intermediate.dense"
+    module = "bert.encoder.layer.0.intermediate.dense"  # of the last layer, optimize keeps one token
     found = lab.trace(bert, lab.optimize(spoil(m, module, tmp_path / "spoiled.onnx")), feeds)
     assert found.first is not None
     assert found.first.module == module
