@@ -88,7 +88,8 @@ def test_an_error_stops_run_all_and_carries_no_traceback(kernel: Kernel) -> None
 
 def test_completion_over_the_wire(kernel: Kernel) -> None:
     assert kernel.tab("%onnx_bench m --targets op") == ["openvino"]
-    assert kernel.tab("x = %onnx_inspect m --") == ["--code", "--help"]
+    assert kernel.tab("x = %onnx_doctor --") == ["--code", "--help"]
+    assert {"--batch", "--target", "--code", "--help"} <= set(kernel.tab("x = %onnx_inspect m --"))
 
 
 def test_a_benchmark_shows_one_live_panel_and_leaves_a_line(kernel: Kernel) -> None:
