@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,6 +66,24 @@ def module_named(name: str, scopes: str = "") -> str:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         pass
     return ".".join(p for p in name.split("/")[:-1] if p) if name.startswith("/") else ""
+
+
+def lies_in(module: str, word: str) -> bool:
+    """Whether a node of this module is meant by the word: the module itself, one around it, or a glob over its path.
+
+    Examples
+    --------
+    >>> lies_in("bert.encoder.layer.0", "bert.encoder"), lies_in("bert.encoder.layer.0", "*.layer.0")
+    (True, True)
+    >>> lies_in("bert.encoder.layer.0", "bert.enc"), lies_in("", "*")
+    (False, False)
+    """
+    return bool(module) and (module == word or module.startswith(f"{word}.") or fnmatchcase(module, word))
+
+
+def operator_of(node: ir.Node) -> str:
+    """``MatMul``; of another domain than ONNX's own ``com.microsoft::Attention``."""
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
 
 
 def shared_path(paths: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab._metadata import module_of
+from onnx_lab._metadata import module_of, operator_of
 from onnx_lab.card import Card, Shown, Table
-from onnx_lab.measure._static_work import node_label, operator_of, subgraphs_of
+from onnx_lab.measure._static_work import node_label, subgraphs_of
 from onnx_lab.measure._weights import constant_of, dtype_of, tensor_in
 from onnx_lab.runtime.shapes import Shape, Shapes
 

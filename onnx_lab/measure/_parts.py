@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onnx_lab._metadata import module_of
-from onnx_lab.measure._static_work import node_label, operator_of, subgraphs_of
+from onnx_lab._metadata import module_of, operator_of
+from onnx_lab.measure._static_work import node_label, subgraphs_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir

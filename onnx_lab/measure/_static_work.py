@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onnx_lab._metadata import module_of
+from onnx_lab._metadata import module_of, operator_of
 from onnx_lab.measure._macs import node_macs
 from onnx_lab.model import GLUE
 from onnx_lab.runtime.shapes import Shapes
@@ -125,11 +125,6 @@ def subgraphs_of(attribute: ir.Attr) -> Sequence[ir.Graph]:
 def node_label(node: ir.Node) -> str:
     """A node's name; one without is called by its first result."""
     return node.name or next((f"→ {v.name}" for v in node.outputs if v.name), node.op_type)
-
-
-def operator_of(node: ir.Node) -> str:
-    """``MatMul``; of another domain than ONNX's own ``com.microsoft::Attention``."""
-    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}::{node.op_type}"
 
 
 def is_glue(operator: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from onnx_lab._blocks import fused_blocks, open_blocks
 from onnx_lab._memory import WORTH_GIVING_BYTES, give_memory_back
+from onnx_lab._metadata import operator_of
 from onnx_lab.card import Card
 from onnx_lab.errors import BadInput
 from onnx_lab.feeds import input_shapes
@@ -17,7 +18,7 @@ from onnx_lab.measure._inspection_card import inspection_card
 from onnx_lab.measure._modules import ModuleWork, module_tree
 from onnx_lab.measure._parts import Domain, LocalFunction, SubGraph, domains, functions, subgraphs
 from onnx_lab.measure._result import Machine, Result, this_machine
-from onnx_lab.measure._static_work import Activations, NodeWork, activations_of, is_glue, operator_of, work_of
+from onnx_lab.measure._static_work import Activations, NodeWork, activations_of, is_glue, work_of
 from onnx_lab.measure._weights import Weight, weights_of
 from onnx_lab.measure.profile import Profile
 from onnx_lab.model import Model, Step, TensorSpec

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from onnx_lab._metadata import module_of
+from onnx_lab._metadata import lies_in, module_of
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.measure._inspection_card import shortened
@@ -114,18 +114,15 @@ def nodes(m: Model, what: str | Sequence[str] = "*", *, shapes: bool = True) -> 
 
 
 def _matches(node: ir.Node, pattern: str) -> bool:
-    return any(fnmatchcase(word, pattern) or word == pattern for word in _words(node)) or _below(node, pattern)
+    return any(fnmatchcase(word, pattern) or word == pattern for word in _words(node)) or lies_in(
+        module_of(node), pattern
+    )
 
 
 def _words(node: ir.Node) -> Iterable[str]:
     """By what a node is found, beside its module."""
     domain = "ai.onnx" if node.domain in ("", "ai.onnx") else node.domain
     return (node.name or "", node.op_type, f"{domain}::{node.op_type}", *(v.name for v in node.outputs if v.name))
-
-
-def _below(node: ir.Node, pattern: str) -> bool:
-    path = module_of(node)
-    return bool(path) and (path == pattern or path.startswith(f"{pattern}.") or fnmatchcase(path, pattern))
 
 
 def _nothing(m: Model, asked: Sequence[str], every: Sequence[ir.Node]) -> BadInput:

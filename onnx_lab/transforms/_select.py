@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from onnx_lab._metadata import module_of
+from onnx_lab._metadata import lies_in, module_of
 from onnx_lab.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -46,12 +46,7 @@ def select_nodes(model: ir.Model, option: str, wanted: Iterable[str]) -> list[st
 
 
 def _means(word: str, name: str, module: str) -> bool:
-    return (
-        word == name
-        or (bool(module) and (module == word or module.startswith(f"{word}.")))
-        or fnmatchcase(name, word)
-        or (bool(module) and fnmatchcase(module, word))
-    )
+    return word == name or fnmatchcase(name, word) or lies_in(module, word)
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from onnx_lab._metadata import module_of
+from onnx_lab._metadata import lies_in, module_of, operator_of
 from onnx_lab.errors import BadInput, did_you_mean
 
 if TYPE_CHECKING:
@@ -49,10 +49,8 @@ def nodes(model: ir.Model, option: str, wanted: Iterable[str], *, everywhere: bo
 
 def means(word: str, node: ir.Node) -> bool:
     """Whether a word names this node: its name, operator or module, or a glob over one of them."""
-    module, op = module_of(node), node.op_type
-    full = op if node.domain in ("", "ai.onnx") else f"{node.domain}::{op}"
-    inside = bool(module) and (module == word or module.startswith(f"{word}."))
-    return inside or any(t and fnmatchcase(t, word) for t in (node.name, full, op, module)) or node.name == word
+    texts = (node.name, operator_of(node), node.op_type)
+    return node.name == word or any(t and fnmatchcase(t, word) for t in texts) or lies_in(module_of(node), word)
 
 
 def tensors(model: ir.Model, option: str, wanted: Iterable[str]) -> list[ir.Value]:
