@@ -6,6 +6,8 @@ tells from them that a tensor is ``[batch, heads, sequence, 64]``, and fusions a
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab._quiet import quiet
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _LARGE_BYTES = 1024
 #: The inference knows the operators from here on.
 _OLDEST_OPSET = 7
+_MODULE = "onnxruntime.tools.symbolic_shape_infer"
 
 
 def infer_symbolic_shapes(model: ir.Model) -> int:
@@ -25,18 +28,36 @@ def infer_symbolic_shapes(model: ir.Model) -> int:
     import onnx_ir as ir
 
     try:
-        from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+        tool = _tool()
     except ImportError:  # no engine, or no sympy: fusions then see less, and say so
         return 0
     proto = ir.to_proto(_without_weights(model))
     try:
         # it prints and logs each operator that it does not know
-        with quiet("onnxruntime.tools.symbolic_shape_infer"):
-            inferred = _inferred(SymbolicShapeInference, proto)
+        with quiet(_MODULE):
+            inferred = _inferred(tool, proto)
     except Exception:
         # it fails in many ways on unusual graphs (assertions, sympy errors); shapes only help, never decide
         return 0
     return _adopt(model, ir.from_proto(inferred)) if inferred is not None else 0
+
+
+@functools.cache
+def _tool() -> Any:
+    """ONNX Runtime's class, read from its file: importing its package imports PyTorch, which takes three seconds."""
+    engine = importlib.util.find_spec("onnxruntime")
+    folders = engine.submodule_search_locations if engine is not None else None
+    if not folders:
+        raise ImportError("onnxruntime is not installed")
+    spec = importlib.util.spec_from_file_location(_MODULE, f"{folders[0]}/tools/symbolic_shape_infer.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(_MODULE)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except OSError as e:  # an engine of another layout
+        raise ImportError(str(e)) from None
+    return module.SymbolicShapeInference
 
 
 def _inferred(tool: Any, proto: onnx.ModelProto) -> onnx.ModelProto | None:

@@ -21,11 +21,13 @@ class Charts:
     Attributes
     ----------
     outputs : dict of str to ipywidgets.Output
+        They come with the first figures: the page is there sooner without them.
     """
 
     def __init__(self, kit: Kit) -> None:
-        self.outputs = {name: kit.make(w.Output, "chart") for name in ("size", "latency", "front")}
-        self.widget = kit.row(*self.outputs.values(), name="charts")
+        self._kit = kit
+        self.outputs: dict[str, Any] = {}
+        self.widget = kit.row(name="charts")
         self._shown: dict[str, Any] = {}
         self._selected, self._at = "", 0.0
 
@@ -37,6 +39,9 @@ class Charts:
         if busy and state.selected == self._selected and now - self._at < _PATIENCE:
             return 0
         self._selected, self._at = state.selected, now
+        if not self.outputs:
+            self.outputs = {name: self._kit.make(w.Output, "chart") for name in ("size", "latency", "front")}
+            self.widget.children = list(self.outputs.values())
         return sum(self._draw(name, state) for name in self.outputs)
 
     def _draw(self, name: str, state: State) -> int:

@@ -63,7 +63,8 @@ class Form:
             control = _control(kit, p, given.get(name), feeds, providers)
             control.observe(heard(functools.partial(self._heard, p)), "value")
             self.controls[name] = control
-        note = kit.html(f"<span class='ol-dim'>{escape(signature.summary)}</span>", "note")
+        verb = escape(step.verb.removeprefix("surgery."))
+        note = kit.html(f"<b>{verb}</b> <span class='ol-dim'>{escape(signature.summary)}</span>", "note")
         self.widget = kit.row(note, *self.controls.values(), name="form")
 
     def show(self, step: Step) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as w
+
+_HERE = Path(__file__).parent
 
 
 class Kit:
@@ -65,6 +68,11 @@ class Kit:
     def column(self, *children: Any, name: str = "") -> Any:
         """Widgets below each other."""
         return self.row(*children, name=f"column {name}")
+
+
+def script(name: str) -> str:
+    """The JavaScript of a widget of ours, as text: of a path, anywidget would watch the file for changes."""
+    return "\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("dom", name))
 
 
 def code_html(lines: str, *, off: bool = False) -> str:

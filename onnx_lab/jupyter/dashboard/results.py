@@ -64,7 +64,7 @@ class Results:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.table = table.VariantTable()
+        self.table = desk.kit.make(table.VariantTable)
         self.charts = Charts(desk.kit)
 
         def select(change: Any) -> None:

@@ -1,11 +1,4 @@
 // The table of variants: one row is selected, arrow keys move the selection, Python hears of it.
-const tag = (name, className, text) => {
-  const e = document.createElement(name);
-  if (className) e.className = className;
-  if (text !== undefined) e.textContent = text;
-  return e;
-};
-
 function fill(tr, row, columns) {
   while (tr.cells.length < columns.length) tr.append(document.createElement(tr.cells.length ? "td" : "th"));
   columns.forEach((column, i) => {

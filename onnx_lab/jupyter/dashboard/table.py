@@ -10,6 +10,7 @@ from anywidget import AnyWidget
 
 from onnx_lab.card import megabytes, milliseconds
 from onnx_lab.jupyter.dashboard.judge import answers, lost
+from onnx_lab.jupyter.dashboard.parts import script
 from onnx_lab.jupyter.dashboard.state import State, Variant
 
 _HERE = Path(__file__).parent
@@ -28,8 +29,7 @@ class VariantTable(AnyWidget):
     selected : str
     """
 
-    # texts, not paths: anywidget would watch files for changes
-    _esm = (_HERE / "table.js").read_text(encoding="utf-8")
+    _esm = script("table")
     _css = (_HERE / "look.css").read_text(encoding="utf-8")
     columns = t.List().tag(sync=True)
     rows = t.List().tag(sync=True)

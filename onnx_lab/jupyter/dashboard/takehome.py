@@ -21,7 +21,13 @@ class TakeHome:
     """Facts of one row, and buttons that act on it."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk, kit = desk, desk.kit
+        self.desk = desk
+        self._shown = ""
+        self.widget = desk.kit.column(name="section hidden")
+
+    def _build(self) -> None:
+        """Its controls come with the first row: the page is there sooner without them."""
+        desk, kit = self.desk, self.desk.kit
         self.facts, self.line, self.code = kit.html(), kit.magic(), kit.html()
         self.path = kit.field(w.Text, "File", "lead", tip="File: where the model is saved", continuous_update=False)
         self.save = kit.button(
@@ -36,9 +42,8 @@ class TakeHome:
         self.fork.on_click(desk.heard(lambda _: desk.choose(lambda s: changes.fork(s, s.selected))))
         self.drop.on_click(desk.heard(lambda _: desk.choose(lambda s: changes.drop(s, s.selected))))
         self.show.observe(desk.heard(lambda _: None), "value")
-        self._shown = ""
         buttons = kit.row(self.save, self.recipe, self.show, self.fork, self.drop, name="buttons")
-        self.widget = kit.column(self.facts, self.path, buttons, self.line, self.code, name="section hidden")
+        self.widget.children = [self.facts, self.path, buttons, self.line, self.code]
 
     def draw(self, state: State) -> int:
         """The row that is selected; nothing where there is none."""
@@ -46,6 +51,8 @@ class TakeHome:
         show(self.widget, v is not None)
         if v is None:
             return 0
+        if not self.widget.children:
+            self._build()
         made, busy = bool(v.path), self.desk.conductor.activity.busy
         sent = put(self.facts, value=_facts(v, state))
         for control in (self.save, self.recipe, self.show):

@@ -16,6 +16,7 @@ import onnx_lab as lab
 from onnx_lab.errors import BadInput
 from onnx_lab.jupyter.dashboard import changes, store
 from onnx_lab.jupyter.dashboard.board import Dashboard
+from onnx_lab.jupyter.dashboard.forms import Form
 from onnx_lab.jupyter.dashboard.pace import SHORTEST_GAP, Pace
 from onnx_lab.jupyter.dashboard.state import State
 from onnx_lab.plots.chart import PLOTLY_MIME
@@ -69,9 +70,8 @@ def test_every_control_has_a_name_and_every_step_its_line(board: Dashboard) -> N
             assert control.tooltip, control
     named = [c.tooltip for c in seen if isinstance(c, w.Button)]
     assert len(named) == len(set(named))  # a screen reader and a test can tell them apart
-    lines = [r.line.value for r in board._view.steps.rows.values()]
-    assert "%onnx_optimize tiny" in lines[1]
-    assert "%onnx_quantize m" in lines[2]
+    lines = [r["line"] for r in board._view.steps.list.rows]
+    assert lines[1:3] == ["%onnx_optimize tiny", "%onnx_quantize m"]
 
 
 def widgets(root: Any) -> Iterator[Any]:
@@ -80,31 +80,52 @@ def widgets(root: Any) -> Iterator[Any]:
         yield from widgets(child)
 
 
+def pressed(board: Dashboard, what: str, verb: str, value: Any) -> None:
+    """What the page sends when a person does it."""
+    board._view.steps.list._handle_custom_msg({"do": what, "verb": verb, "value": value}, [])
+
+
+def opened(board: Dashboard, verb: str) -> Form:
+    board._view.steps.list.opened = verb
+    drawn(board)
+    form = board._view.steps.forms[verb]
+    assert board._view.steps.place.children == (form.widget,)
+    return form
+
+
+def row(board: Dashboard, verb: str) -> dict[str, Any]:
+    return next(r for r in board._view.steps.list.rows if r["verb"] == verb)
+
+
 def test_a_tick_and_an_option_change_the_line_and_can_be_undone(board: Dashboard) -> None:
-    row = board._view.steps.rows["quantize"]
-    row.open.value = True
-    assert row.form is not None
-    row.form.controls["method"].value = "int4"
+    steps = board._view.steps
+    form = opened(board, "quantize")
+    form.controls["method"].value = "int4"
     assert dict(drawn(board).drafts[2].step.options) == {"method": "int4"}
-    assert "--method int4" in row.line.value
-    row.tick.value = False
+    assert "--method int4" in row(board, "quantize")["line"]
+    pressed(board, "tick", "quantize", False)
     assert [s.verb for s in drawn(board).steps] == ["optimize"]
+    assert not row(board, "quantize")["on"]
     board._view.undo.click()
     drawn(board)
-    assert row.tick.value
+    assert row(board, "quantize")["on"]
     board._view.undo.click()
     drawn(board)
-    assert row.form.controls["method"].value == ""
-    assert "--method" not in row.line.value
+    assert form.controls["method"].value == ""
+    assert "--method" not in row(board, "quantize")["line"]
+    steps.list.opened = "fp16"
+    drawn(board)
+    assert steps.place.children == (steps.forms["fp16"].widget,), "one form at a time"
+    steps.list.opened = ""
+    assert steps.place.children == ()
     board._view.redo.click()
     assert dict(drawn(board).drafts[2].step.options) == {"method": "int4"}
 
 
 def test_steps_move(board: Dashboard) -> None:
-    board._view.steps.rows["quantize"].up.click()
+    pressed(board, "move", "quantize", -1)
     assert [s.verb for s in drawn(board).steps] == ["quantize", "optimize"]
-    first = board._view.steps.list.children[1]
-    assert first is board._view.steps.rows["quantize"].widget
+    assert [r["verb"] for r in board._view.steps.list.rows][:3] == ["simplify", "quantize", "optimize"]
 
 
 def test_what_is_wrong_is_said_in_the_status_line(board: Dashboard) -> None:
@@ -247,7 +268,7 @@ def test_the_magic_is_the_function(notebook: Any) -> None:
     assert isinstance(board, Dashboard)
     assert board.state.source == "m"
     assert board.state.is_model
-    assert board._view.steps.rows["optimize"].line.value.count("%onnx_optimize m") == 1
+    assert row(board, "optimize")["line"] == "%onnx_optimize m"
     assert "--resume" in repr(notebook.run("%onnx_lab -h"))
 
 
@@ -286,12 +307,10 @@ def test_an_edit_of_the_graph_is_a_step_with_its_line_and_form(board: Dashboard)
     state = drawn(board)
     assert steps.edits.value == "", "ready for the next one"
     assert [s.verb for s in state.steps] == ["surgery.expose", "optimize", "quantize"]
-    row = steps.rows["surgery.expose"]
-    assert steps.list.children[0] is row.widget
-    row.open.value = True
-    row.form.controls["tensor"].value = "h1"
+    assert (steps.list.rows[0]["verb"], steps.list.rows[0]["label"]) == ("surgery.expose", "expose")
+    opened(board, "surgery.expose").controls["tensor"].value = "h1"
     drawn(board)
-    assert "%onnx_edit tiny expose --tensor h1" in row.line.value
+    assert row(board, "surgery.expose")["line"] == "%onnx_edit tiny expose --tensor h1"
     board._store.change(lambda s: replace(s, measuring=replace(s.measuring, seconds=1.0)))
     board.run()
     board.wait(120)
