@@ -21,6 +21,19 @@ collect_ignore = ["exporters/nets.py", "exporters/paddle_nets.py"]
 sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
+def pytest_configure() -> None:
+    """Several workers share the cores out: engines of two processes that spin for the same cores wait for each other.
+
+    On two cores the tests of seven heavy files took 173 s with a core each, and 216 s with both for both.
+    """
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER", ""), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if not worker or not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) >= count:
+        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: count])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def workspace_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test touches the user's workspace; one is shared by all so that caching helps."""
@@ -32,6 +45,23 @@ def workspace_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["ONNX_LAB_HOME"]
     else:
         os.environ["ONNX_LAB_HOME"] = before
+
+
+#: Examples in docstrings that take about a second each: engines start, or something is measured.
+_SLOW_EXAMPLES = (
+    "onnx_lab.transforms.surgery.",
+    "onnx_lab.transforms.length_buckets.",
+    "onnx_lab.recipes.best.",
+    "onnx_lab.measure.bench.",
+    "onnx_lab.runtime.doctor.doctor",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A docstring can bear no mark."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.startswith(_SLOW_EXAMPLES):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -165,6 +165,7 @@ def test_a_bad_file_is_one_clear_error(make: Callable[[Path], Path], says: str, 
     assert sorted(p for p in workspace.root().rglob("*") if "tmp" not in p.parts) == before
 
 
+@pytest.mark.slow
 def test_every_truncation_is_an_error_or_the_whole_graph(tmp_path: Path) -> None:
     whole = good_bytes()
     header = lab.samples.tiny().header

@@ -49,6 +49,7 @@ def imported(path: Path) -> set[str]:
 FILES = sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_imports_go_one_way(file: str) -> None:
     own = file.split("/")[0] if "/" in file else CORE

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from large import four_gigabytes
 
 import onnx_lab as lab
 from onnx_lab import errors
@@ -43,22 +43,7 @@ def test_to_ir_is_a_private_copy() -> None:
 
 def test_a_big_external_model_shows_its_card_without_its_weights(tmp_path: Path) -> None:
     """4 GB of weights that do not even exist on disk as blocks: the card is made from the graph alone."""
-    spec = helper.make_tensor_value_info
-    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[32_768, 32_768])
-    weight.data_location = TensorProto.EXTERNAL
-    for k, v in (("location", "w.bin"), ("offset", "0"), ("length", str(4 << 30))):
-        weight.external_data.add(key=k, value=v)
-    with (tmp_path / "w.bin").open("wb") as f:
-        f.truncate(4 << 30)  # sparse
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "big",
-        [spec("x", TensorProto.FLOAT, ["batch", 32_768])],
-        [spec("y", TensorProto.FLOAT, ["batch", 32_768])],
-        [weight],
-    )
-    path = tmp_path / "big.onnx"
-    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString())
+    path = four_gigabytes(tmp_path)
     model = lab.load(path)
     assert "4295.0 MB with external data" in str(model)
     assert model.header.weights == {"float32": 32_768**2}

@@ -123,6 +123,7 @@ def test_runs_from_the_top_without_noise(path: Path, tmp_path: Path, monkeypatch
     assert out.stat().st_size < LIMIT_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_is_saved_with_outputs_that_need_no_kernel(path: Path) -> None:
     book = read(path)

@@ -56,6 +56,7 @@ def test_a_verb_for_one_model_names_apply(pair: ClipPair, verb: str) -> None:
         _ = pair.colour
 
 
+@pytest.mark.slow
 def test_save_and_load(pair: ClipPair, tmp_path: Path) -> None:
     folder = pair.apply(lab.fp16).save(tmp_path / "new" / "folder")
     assert sorted(p.name for p in folder.iterdir()) == ["image.onnx", "pair.json", "text.onnx"]

@@ -6,6 +6,7 @@ import itertools
 import re
 from pathlib import Path
 
+import pages
 import pytest
 
 from onnx_lab.jupyter._edit_magic import edit_of, without
@@ -13,27 +14,27 @@ from onnx_lab.jupyter._words import complete_words
 from onnx_lab.jupyter.magics import signature_of
 from onnx_lab.surgery import EDITS
 
-PAGE = (Path(__file__).parents[1] / "docs" / "surgery.md").read_text()
-CHAPTERS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M))
+CHAPTERS = pages.chapters("surgery.md")
+PROMISES = r"print\(error\) +# (.*)|print\(said\(\w+\)\) +# (.*)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_examples_run_one_after_the_other(
     chapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    scope: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", CHAPTERS[chapter], re.S):
-        exec(block, scope)
-    out = capsys.readouterr().out
-    for told in re.findall(r"print\(error\) +# (.*)|print\(said\(\w+\)\) +# (.*)", CHAPTERS[chapter]):
-        for part in "".join(told).split("..."):
-            assert part.strip() in out, told
+    pages.run(CHAPTERS[chapter])
+    pages.keeps_its_word(CHAPTERS[chapter], PROMISES, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_each_edit_has_its_line(edit: str) -> None:
-    row = next(line for line in PAGE.splitlines() if line.startswith("| ") and f"| `{edit}` |" in line)
+    row = next(
+        line
+        for line in (pages.FOLDER / "surgery.md").read_text().splitlines()
+        if line.startswith("| ") and f"| `{edit}` |" in line
+    )
     line = re.search(r"`%onnx_edit (.*?)`", row)
     assert line, row
     word = edit_of(line[1])

@@ -47,6 +47,8 @@ class Doctor(Shown):
         What onnxruntime says about itself: version, build, declared providers, file.
     versions : dict of str
         Installed distributions.
+    advice : tuple of str
+        What works, and is better done otherwise.
     """
 
     FORMAT = 1
@@ -56,6 +58,7 @@ class Doctor(Shown):
     conflicts: tuple[Conflict, ...]
     engine: dict[str, Any]
     versions: dict[str, str]
+    advice: tuple[str, ...] = ()
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -82,7 +85,7 @@ class Doctor(Shown):
             ("python", platform.python_version()),
         ]
         notes = [f"{p.target}: {p.do}" for p in self.providers if p.declared and not p.runs and p.do]
-        notes += [f"conflict: {c.what} → {c.fix}" for c in self.conflicts]
+        notes += [f"conflict: {c.what} → {c.fix}" for c in self.conflicts] + list(self.advice)
         title = "doctor: " + ("all well" if self else "something is in the way")
         return Card(title, rows, [_table(self.providers)], notes)
 
@@ -104,7 +107,8 @@ def doctor() -> Doctor:
     True
     """
     engine, proofs = prove_all()
-    return Doctor(proofs, this_hardware(), find_conflicts(_installed(_ENGINES), engine), engine, _installed(_SHOWN))
+    conflicts, advice = find_conflicts(_installed(_ENGINES), engine), kernel_advice(_installed(["ipykernel"]))
+    return Doctor(proofs, this_hardware(), conflicts, engine, _installed(_SHOWN), advice)
 
 
 def find_conflicts(engines: Mapping[str, str], facts: Mapping[str, Any]) -> tuple[Conflict, ...]:
@@ -127,6 +131,22 @@ def find_conflicts(engines: Mapping[str, str], facts: Mapping[str, Any]) -> tupl
     if facts.get("version", version) != version:
         return (Conflict(f"{keep} says it is {version}, the files in place are {facts['version']}", again),)
     return ()
+
+
+def kernel_advice(installed: Mapping[str, str]) -> tuple[str, ...]:
+    """What to know of this ipykernel: 7.0 to 7.3 may not read the first request of a page (ipykernel issue 1554).
+
+    Examples
+    --------
+    >>> kernel_advice({"ipykernel": "7.3.0"})[0].partition(" → ")[2]
+    "pip install 'ipykernel>=7.4'"
+    >>> kernel_advice({"ipykernel": "7.4.0"})
+    ()
+    """
+    version = installed.get("ipykernel", "")
+    if not version.startswith(("7.0.", "7.1.", "7.2.", "7.3.")):
+        return ()
+    return (f"ipykernel {version}: now and then a cell waits for ever in a new page → pip install 'ipykernel>=7.4'",)
 
 
 def _installed(names: Sequence[str]) -> dict[str, str]:

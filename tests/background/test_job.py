@@ -52,6 +52,7 @@ def until(job: lab.Job, kind: str) -> None:
     assert job.progress, job
 
 
+@pytest.mark.slow
 def test_the_result_is_that_of_the_function() -> None:
     m = lab.samples.tiny()
     job = lab.start("quantize", m, name="small")
@@ -74,6 +75,7 @@ def test_an_error_keeps_its_class_and_its_words() -> None:
         lab.start("optimise", lab.samples.tiny())
 
 
+@pytest.mark.slow
 def test_a_benchmark_tells_how_far_it_is_and_ends_at_once_when_cancelled() -> None:
     before = set(psutil.pids())
     job = bench()
@@ -100,6 +102,7 @@ def test_what_was_being_made_is_not_left_half_written() -> None:
     assert lab.quantize(lab.samples.tiny(), name="works").name == "works"
 
 
+@pytest.mark.slow
 def test_a_kernel_interrupt_while_waiting_ends_it() -> None:
     job = bench()
     until(job, "round")
@@ -117,6 +120,7 @@ def test_waiting_has_an_end_of_its_own() -> None:
     job.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "words"),
     [(signal.SIGKILL, "most likely for using too much memory"), (signal.SIGSEGV, "segmentation fault")],
@@ -135,6 +139,7 @@ def test_a_child_that_dies_is_an_error_and_the_others_go_on(number: int, words: 
     assert not other.done
 
 
+@pytest.mark.slow
 def test_a_memory_cap_names_what_was_held() -> None:
     job = lab.start("trace", *[lab.samples.tiny()] * 2, [{"x": np.ones((50, 8), np.float32)}] * 100_000, memory_mb=60)
     with pytest.raises(WorkerError, match=r"memory cap: it held .* of 60"):
@@ -142,6 +147,7 @@ def test_a_memory_cap_names_what_was_held() -> None:
     assert job.peak_bytes > 60e6
 
 
+@pytest.mark.slow
 def test_a_hang_ends_in_time() -> None:
     start = time.monotonic()
     with pytest.raises(WorkerError, match="did not end in time"):
@@ -149,6 +155,7 @@ def test_a_hang_ends_in_time() -> None:
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.slow
 def test_it_can_be_awaited() -> None:
     async def both() -> list[Any]:
         jobs = [lab.start("optimize", lab.samples.tiny(features=n)) for n in (8, 16)]
@@ -157,6 +164,7 @@ def test_it_can_be_awaited() -> None:
     assert [m.inputs[0].shape[1] for m in asyncio.run(both())] == [8, 16]
 
 
+@pytest.mark.slow
 def test_watchers_hear_events_and_the_end() -> None:
     heard: list[tuple[str, bool]] = []
     job = lab.start("bench", lab.samples.tiny(), batch=1, budget_s=1)
@@ -179,6 +187,7 @@ def test_what_cannot_travel_works_in_the_kernel_and_says_so() -> None:
     assert "iterator" in str(job)
 
 
+@pytest.mark.slow
 def test_what_it_prints_is_its_log() -> None:
     class Told(dict):  # type: ignore[type-arg]
         """A notebook's class travels by value; this one speaks when the child opens it."""
@@ -196,6 +205,7 @@ def _speak(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.slow
 def test_a_module_of_the_notebook_travels() -> None:
     import torch
 

@@ -66,6 +66,29 @@ def test_keys_select_a_row_and_the_charts_follow(shared: Opener) -> None:
     assert statistics.median(last for _, last in took) < 1000, took
 
 
+def test_steps_are_moved_and_opened_by_keys(shared: Opener) -> None:
+    notebook = shown(shared)
+    page = notebook.page
+    order = "[d.step.verb for d in board.state.drafts][:3]"
+    down = page.get_by_role("button", name="Move simplify down")
+    down.press("Enter")
+    notebook.wait(lambda: notebook.value(order) == "['optimize', 'simplify', 'quantize']", "the step's new place")
+    notebook.wait(lambda: down.evaluate("e => e === document.activeElement"), "the keyboard on the same button", 5)
+    page.get_by_role("checkbox", name="simplify").press(" ")
+    notebook.wait(lambda: notebook.value("[s.verb for s in board.state.steps]").count("simplify") == 1, "the tick")
+    options = page.get_by_role("button", name="Options of quantize")
+    assert options.get_attribute("aria-expanded") == "false"
+    options.press(" ")
+    field(notebook, "method").select_option("int4")
+    line = page.locator(".ol-step", has=options).locator("pre")
+    notebook.wait(lambda: line.inner_text() == "%onnx_quantize m --method int4", "its line")
+    assert options.get_attribute("aria-expanded") == "true"
+    options.press("Enter")
+    notebook.wait(lambda: field(notebook, "method").count() == 0, "the form closed")
+    # the notebook's own keys did nothing beside
+    assert page.locator(".jp-Notebook.jp-mod-editMode").count() == 0
+
+
 def test_a_reload_and_a_restart(shared: Opener) -> None:
     notebook = shown(shared)
     seconds(notebook, "2")

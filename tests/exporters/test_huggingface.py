@@ -37,6 +37,7 @@ def said(m: lab.Model) -> str:
     return "\n".join(m.lineage[-1].notes["say"])
 
 
+@pytest.mark.slow
 def test_bert_needs_nothing_else_and_is_left_as_it_was() -> None:
     net = bert().train()
     net.config.return_dict = False

@@ -51,6 +51,7 @@ def exported(model: Any) -> lab.Model:
     return lab.export(model, labels=list("abcde"))
 
 
+@pytest.mark.slow
 def test_the_graph_is_the_network(exported: lab.Model) -> None:
     assert str(exported.inputs[0]) == "image: float32[batch, 16, 16, 3]"
     assert str(exported.outputs[0]) == "scores: float32[batch, 5]"

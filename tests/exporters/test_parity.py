@@ -57,6 +57,7 @@ def nan_at_the_end(y: Array) -> Array:
     return y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "says"),
     [

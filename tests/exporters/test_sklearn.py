@@ -90,6 +90,7 @@ def test_kinds_of_estimators_with_and_without_an_example(model: Any, outputs: li
     assert np.mean(np.abs(answer.ravel() - want.ravel()) < 1e-4) > 0.98
 
 
+@pytest.mark.slow
 def test_names_of_classes_travel_and_accuracy_reads_the_scores() -> None:
     model = LogisticRegression(max_iter=500).fit(X, np.array(["setosa", "versicolor", "virginica"])[Y])
     m = lab.export(model, example=X[:20])

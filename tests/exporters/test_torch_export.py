@@ -32,6 +32,7 @@ def kept() -> set[str]:
     return {p.name for p in (workspace.root() / "models").glob("*")}
 
 
+@pytest.mark.slow
 def test_inputs_axes_and_names_are_found_and_the_answers_checked(nets: ModuleType) -> None:
     m = lab.export(nets.Linear())
     assert shapes(m) == (["x: float32[batch, 8]"], ["output: float32[batch, 8]"])
@@ -43,6 +44,7 @@ def test_inputs_axes_and_names_are_found_and_the_answers_checked(nets: ModuleTyp
     assert m.lineage[-1].notes["parity"]["largest"] < 1e-5
 
 
+@pytest.mark.slow
 def test_the_users_module_names_every_weight_and_node(nets: ModuleType) -> None:
     for exporter in ("dynamo", "torchscript"):
         m = lab.export(nets.Pixels(), example=torch.randn(2, 3, 32, 32), exporter=exporter, check=False)
@@ -182,6 +184,7 @@ def test_eval_mode_is_what_is_exported(nets: ModuleType) -> None:
     assert set(lab.export(net, exporter="torchscript").header.operators) <= {"Gemm", "Identity"}
 
 
+@pytest.mark.slow
 def test_random_numbers_at_inference_are_a_parity_error_and_leave_nothing(nets: ModuleType) -> None:
     before = kept()
     with pytest.raises(ParityError, match=r"differs from PyTorch by .* at .1, 8.") as e:
@@ -272,6 +275,7 @@ def test_what_dynamo_cannot_do_goes_to_torchscript_by_name(nets: ModuleType, mon
         lab.export(nets.Linear(), opset=23)
 
 
+@pytest.mark.slow
 def test_lightnings_example_is_an_example(nets: ModuleType) -> None:
     net = nets.Linear()
     net.example_input_array = torch.zeros(2, 5, 8)

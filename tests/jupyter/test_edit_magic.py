@@ -64,6 +64,7 @@ def test_errors_name_what_is_near(notebook: Any, line: str, message: str) -> Non
         notebook.run(line)
 
 
+@pytest.mark.slow
 def test_beside_the_cell_it_is_a_job(notebook: Any) -> None:
     job = notebook.run("%onnx_edit m expose h1 --background")
     assert job.verb == "surgery.expose"

@@ -82,6 +82,7 @@ def test_a_mistyped_option_is_suggested(notebook: Any) -> None:
         notebook.run("%onnx_bench m --timeout-s 0")
 
 
+@pytest.mark.slow
 def test_in_the_background_a_magic_gives_a_job_at_once(notebook: Any) -> None:
     start = time.monotonic()
     job = notebook.run("job = %onnx_optimize m --name beside --background\njob")
@@ -92,6 +93,7 @@ def test_in_the_background_a_magic_gives_a_job_at_once(notebook: Any) -> None:
     assert job.result.lineage == lab.optimize(notebook.ns["m"], name="beside").lineage
 
 
+@pytest.mark.slow
 def test_a_benchmark_in_the_background_keeps_the_names_of_the_line(notebook: Any) -> None:
     notebook.ns["other"] = lab.samples.tiny(seed=1)
     job = notebook.run("%onnx_bench m other --budget-s 1 --background")
@@ -109,6 +111,7 @@ def test_small_things_stay_in_the_kernel(notebook: Any) -> None:
     assert len(lab.jobs()) == before
 
 
+@pytest.mark.slow
 def test_a_limit_takes_the_step_to_a_child(notebook: Any) -> None:
     before = len(lab.jobs())
     assert notebook.run("%onnx_simplify m --name limited --memory-mb 2000").name == "limited"
@@ -117,6 +120,7 @@ def test_a_limit_takes_the_step_to_a_child(notebook: Any) -> None:
     assert len(lab.jobs()) == before + 1
 
 
+@pytest.mark.slow
 def test_large_things_go_to_a_child_unless_they_are_made_already(notebook: Any, small_is_big: None) -> None:
     before = len(lab.jobs())
     made = notebook.run("%onnx_simplify m --name large")
@@ -139,6 +143,7 @@ def test_what_is_large_is_counted_over_models_and_modules(notebook: Any, tmp_pat
     assert not _where.is_big("export", {"obj": "nowhere.onnx"})
 
 
+@pytest.mark.slow
 def test_what_cannot_travel_works_in_the_kernel_and_says_so(
     notebook: Any, small_is_big: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +212,7 @@ def test_the_list_of_jobs(notebook: Any) -> None:
     assert "all" in notebook.tab("%onnx_jobs --cancel ")
 
 
+@pytest.mark.slow
 def test_two_benchmarks_take_turns_and_say_so(notebook: Any) -> None:
     waits: list[str] = []
     first = notebook.run("%onnx_bench m --budget-s 30 --background")
@@ -224,6 +230,7 @@ def test_two_benchmarks_take_turns_and_say_so(notebook: Any) -> None:
     assert second.wait(30).state == "done", "the lock is free as soon as its holder is gone"
 
 
+@pytest.mark.slow
 def test_the_panel_has_one_place_in_its_own_cell_and_ends_as_a_snapshot() -> None:
     shell = KernelShell()
     wire = shell.display_pub
@@ -273,6 +280,7 @@ def test_the_snapshot_of_a_job_that_did_not_end_well_says_why(ends: str, words: 
     assert ends == "cancelled" or "peak memory" in text
 
 
+@pytest.mark.slow
 def test_a_result_that_is_too_large_is_left_to_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_snapshot, "MOST_CARD", 300)
     monkeypatch.setattr(_snapshot, "MOST_PICTURE", 300)
@@ -283,6 +291,7 @@ def test_a_result_that_is_too_large_is_left_to_the_job(monkeypatch: pytest.Monke
     assert _snapshot.picture(job) is None
 
 
+@pytest.mark.slow
 def test_a_step_without_a_picture_has_no_place_for_one() -> None:
     shell = KernelShell()
     job = lab.start("simplify", lab.samples.tiny(), name="unpictured")
@@ -328,6 +337,7 @@ def test_progress_reaches_the_panel_from_steps_without_an_argument_for_it(
     assert [e["state"] for e in heard] == [f"comparing batch {i} of 3" for i in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_lines_of_a_notebook_cell_travel(notebook: Any, spied: Callable[..., None]) -> None:
     """An error in the child names the user's line as it would here, though no file holds the cell."""
     notebook.run(

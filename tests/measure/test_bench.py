@@ -48,6 +48,7 @@ def measured(tiny: Model, wide: Model, events: list[dict[str, Any]]) -> Benchmar
     return lab.bench(models, batch=(1, 64), threads=1, budget_s=4.0, progress=events.append)
 
 
+@pytest.mark.slow
 def test_a_much_slower_model_is_called_slower(measured: Benchmark) -> None:
     by = {(r.name, r.batch): r for r in measured.rows}
     assert len(by) == len(measured.rows) == 4
@@ -158,11 +159,13 @@ def test_feeds_that_do_not_fit_are_refused(tiny: Model) -> None:
         lab.bench(tiny, feeds={"x": np.ones((1, 9), np.float32)})
 
 
+@pytest.mark.slow
 def test_a_provider_that_does_not_run_here_is_an_error_not_a_number(tiny: Model) -> None:
     with pytest.raises(ProviderError):
         lab.bench(tiny, targets="dnnl", budget_s=1.0)
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_process_and_no_lock(tiny: Model) -> None:
     before = set(children())
     threading.Timer(0.8, lambda: os.kill(os.getpid(), signal.SIGINT)).start()

@@ -98,6 +98,7 @@ def masked(folder: Path, noise: float, name: str) -> lab.Model:
 X = np.array([[1, 2, 3], [4, 6, 5]], np.float32)
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_numpy(tmp_path: Path) -> None:
     a, b = scaled(tmp_path, 1.0, name="a"), scaled(tmp_path, -2.0, name="b")
     found = lab.compare(a, b, [{"x": X}, {"x": X[:1]}])
@@ -116,6 +117,7 @@ def test_a_model_equals_itself(tmp_path: Path) -> None:
     assert found.outputs[0].cosine_min == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_tolerances_decide_the_truth_value(tmp_path: Path) -> None:
     a, b = scaled(tmp_path, 1.0, name="a"), scaled(tmp_path, 1.01, name="b")
     assert not lab.compare(a, b, {"x": X})
@@ -143,6 +145,7 @@ def test_padding_does_not_thin_the_mean() -> None:
     assert tally.result().mean == 1.0
 
 
+@pytest.mark.slow
 def test_scores_over_the_sequence_are_masked_and_scores_over_classes_are_not(tmp_path: Path) -> None:
     feeds = {"attention_mask": np.array([[1, 1, 0]])}
     a, b = scores(tmp_path, 0.0, "a"), scores(tmp_path, 5.0, "b")
@@ -154,6 +157,7 @@ def test_scores_over_the_sequence_are_masked_and_scores_over_classes_are_not(tmp
     assert (over_classes.largest, over_classes.changed) == (50.0, 1.0)
 
 
+@pytest.mark.slow
 def test_labels_that_are_text(tmp_path: Path) -> None:
     a, b = labels(tmp_path, ["cat", "dog"], "a"), labels(tmp_path, ["cat", "cow"], "b")
     feeds = {"i": np.array([0, 1, 0, 1])}

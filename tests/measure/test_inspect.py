@@ -11,6 +11,7 @@ import mutants
 import numpy as np
 import onnx
 import pytest
+from large import four_gigabytes
 from onnx import TensorProto, helper, numpy_helper
 
 import onnx_lab as lab
@@ -74,22 +75,7 @@ def test_it_shows_itself_and_travels() -> None:
 
 
 def test_external_weights_are_not_read(tmp_path: Path) -> None:
-    spec = helper.make_tensor_value_info
-    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[32_768, 32_768])
-    weight.data_location = TensorProto.EXTERNAL
-    for k, v in (("location", "w.bin"), ("offset", "0"), ("length", str(4 << 30))):
-        weight.external_data.add(key=k, value=v)
-    with (tmp_path / "w.bin").open("wb") as f:
-        f.truncate(4 << 30)
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "big",
-        [spec("x", TensorProto.FLOAT, ["batch", 32_768])],
-        [spec("y", TensorProto.FLOAT, ["batch", 32_768])],
-        [weight],
-    )
-    path = tmp_path / "big.onnx"
-    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString())
+    path = four_gigabytes(tmp_path)
     before = bytes_read()
     look = lab.inspect(lab.load(path), batch=2)
     assert look.weights[0].size_bytes == 4 << 30

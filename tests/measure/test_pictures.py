@@ -50,6 +50,7 @@ def ask(m: Model, pictures: Any, **options: Any) -> Any:
     return lab.infer(m, pictures, preprocess=preprocess, labels=["red", "green", "blue"], **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["array", "PIL", "path", "text path", "grey and alpha"])
 def test_every_form_of_a_picture(model: Model, tmp_path: Path, form: str) -> None:
     Image.fromarray(RED).save(tmp_path / "red.png")

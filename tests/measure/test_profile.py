@@ -64,6 +64,7 @@ def test_a_compiled_graph_is_one_kind_and_convolutions_count() -> None:
     assert macs_of("Relu", [("float", [2])], [("float", [2])]) == 0
 
 
+@pytest.mark.slow
 def test_channels_that_a_session_fills_up_are_no_work(tmp_path: Path) -> None:
     text = """<ir_version: 8, opset_import: ["" : 17]> slim (float[N, 3, 8, 8] x) => (float[N, 5, 4, 4] z) <
     float[9, 3, 3, 3] first = {%s}, float[5, 9, 3, 3] second = {%s}> { y = Conv(x, first) z = Conv(y, second) }"""
@@ -105,6 +106,7 @@ def test_reasons_name_the_work_the_rate_and_what_was_added() -> None:
     assert "50% of a run is spent between kernels" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gigabytes", "bound"), [(1, False), (5, False), (8, True), (10, True), (40, False)])
 def test_weights_as_fast_as_the_memory_gives_them_are_named(
     monkeypatch: pytest.MonkeyPatch, gigabytes: int, bound: bool
@@ -115,12 +117,14 @@ def test_weights_as_fast_as_the_memory_gives_them_are_named(
     assert ("bound by memory" in "\n".join(reasons(own, made({"float": 2.0}, model="fp32")))) == bound
 
 
+@pytest.mark.slow
 def test_the_memory_of_this_machine_is_measured_once() -> None:
     first = memory_bandwidth()
     assert 5e8 < first < 2e12
     assert memory_bandwidth() == first
 
 
+@pytest.mark.slow
 def test_why_profiles_both_on_the_same_feeds() -> None:
     m = lab.samples.tiny(features=64)
     found = lab.why(lab.quantize(m), m, {"x": np.zeros((3, 64), np.float32)}, runs=3)
@@ -158,6 +162,7 @@ def test_why_names_what_keeps_8_bits_slow() -> None:
     )
 
 
+@pytest.mark.slow
 def test_why_names_the_neighbours_of_scaling_that_was_not_fused() -> None:
     rng = np.random.default_rng(0)
     feeds = {"x": rng.standard_normal((4, 8)).astype(np.float32)}

@@ -22,6 +22,7 @@ def duel(machine: Machine, slower_by: float = 0.0, budget_s: float = 60.0) -> Sp
     return verdict(ratio_interval(log_ratios(own, base)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [0.0, 0.01, 0.02])
 def test_the_same_model_is_rarely_called_faster_or_slower(process: float) -> None:
     said = Counter(duel(Machine(seed, process=process), budget_s=15.0) for seed in range(130))
@@ -29,6 +30,7 @@ def test_the_same_model_is_rarely_called_faster_or_slower(process: float) -> Non
     assert said[Speed.FASTER] + said[Speed.SLOWER] <= 3, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [0.005, 0.015])
 def test_a_copy_slowed_by_five_percent_is_found(process: float) -> None:
     said = Counter(duel(Machine(1000 + seed, process=process), 0.05) for seed in range(40))

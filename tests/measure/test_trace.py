@@ -54,6 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return deep(tmp_path_factory.mktemp("whole") / "whole.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 3])
 def test_a_spoiled_weight_is_named_first_and_most(whole: Model, tmp_path: Path, layer: int) -> None:
     found = lab.trace(whole, deep(tmp_path / "spoiled.onnx", spoil=layer), FEEDS)
@@ -69,6 +70,7 @@ def test_a_spoiled_weight_is_named_first_and_most(whole: Model, tmp_path: Path, 
     assert "at the end, layer4" in said
 
 
+@pytest.mark.slow
 def test_the_same_file_agrees_everywhere(whole: Model) -> None:
     found = lab.trace(whole, lab.simplify(whole, name="again"), [FEEDS, FEEDS])
     assert found
@@ -96,6 +98,7 @@ def test_infinity_is_told_with_its_layer(whole: Model, tmp_path: Path) -> None:
     assert found.rows[-1].error > 0
 
 
+@pytest.mark.slow
 def test_what_it_says_to_exclude_makes_an_int8_file_nearer(whole: Model) -> None:
     int8 = lab.quantize(whole, method="static", data=[FEEDS], quantize_output=True)
     found = lab.trace(whole, int8, FEEDS)
@@ -104,6 +107,7 @@ def test_what_it_says_to_exclude_makes_an_int8_file_nearer(whole: Model) -> None
     assert lab.trace(whole, nearer, FEEDS).rows[-1].error < found.rows[-1].error
 
 
+@pytest.mark.slow
 def test_hidden_positions_do_not_count(bert_like: Model) -> None:
     ids = np.array([[3, 4, 5], [6, 7, 8]])
     feeds = {"ids": ids, "attention_mask": np.array([[1, 1, 1], [1, 0, 0]])}
@@ -138,6 +142,7 @@ def bert_like(tmp_path: Path) -> Model:
     return lab.load(path)
 
 
+@pytest.mark.slow
 def test_strangers_and_no_data_are_refused(whole: Model) -> None:
     with pytest.raises(BadInput, match="no tensor of the same name"):
         lab.trace(whole, lab.samples.tiny(), FEEDS)
@@ -145,6 +150,7 @@ def test_strangers_and_no_data_are_refused(whole: Model) -> None:
         lab.trace(whole, whole, [])
 
 
+@pytest.mark.slow
 def test_it_draws_every_tensor_and_names_the_worst(whole: Model, tmp_path: Path) -> None:
     chart = lab.trace(whole, deep(tmp_path / "spoiled.onnx", spoil=3), FEEDS).plot()
     line, named = chart.figure.data
@@ -153,6 +159,7 @@ def test_it_draws_every_tensor_and_names_the_worst(whole: Model, tmp_path: Path)
     assert "product3" in repr(chart)
 
 
+@pytest.mark.slow
 def test_the_plain_code_finds_the_same(whole: Model, tmp_path: Path) -> None:
     whole.save(tmp_path / "a.onnx")
     deep(tmp_path / "b.onnx", spoil=3)
@@ -215,6 +222,7 @@ def spoil(m: Model, module: str, path: Path) -> Model:
     return lab.load(path)
 
 
+@pytest.mark.slow
 def test_one_spoiled_weight_is_named_first_by_node_and_module(
     net: torch.nn.Module, exported: Model, tmp_path: Path
 ) -> None:
@@ -255,6 +263,7 @@ def test_a_bert_is_matched_with_its_source_and_across_fusion(tmp_path: Path) -> 
     assert found.first.module == module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"method": "static"}, {"method": "static", "format": "qoperator"}], ids=str)
 def test_a_quantized_file_tells_weights_and_what_to_exclude(whole: Model, options: dict[str, Any]) -> None:
     given = {**options, "data": [FEEDS], "quantize_output": True} if options else {}
@@ -274,6 +283,7 @@ def test_a_quantized_file_tells_weights_and_what_to_exclude(whole: Model, option
     assert nearer.rows[-1].error < found.rows[-1].error
 
 
+@pytest.mark.slow
 def test_names_that_are_lost_are_found_again_by_module_or_order(whole: Model, tmp_path: Path) -> None:
     graph = deep(tmp_path / "spoiled.onnx", spoil=2).to_ir()
     for i, v in enumerate([v for n in graph.graph for v in n.outputs]):

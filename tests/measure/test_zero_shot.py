@@ -79,6 +79,7 @@ def test_paths_are_pictures(pair: ClipPair, tmp_path: Path) -> None:
     assert lab.infer(pair, str(file), prompts=PROMPTS, **ASKED).labels == ("red",)
 
 
+@pytest.mark.slow
 def test_the_head_is_one_model_with_labels_and_lineage(pair: ClipPair) -> None:
     head = pair.zero_shot(PROMPTS, ("R", "G", "B"), tokenizer=towers.tokenizer)
     assert head.labels == ("R", "G", "B")

@@ -30,6 +30,7 @@ def ranking(m: lab.Model, events: list[dict[str, Any]]) -> Ranking:
     return lab.best(m, target="cpu", budget_s=2, progress=events.append)
 
 
+@pytest.mark.slow
 def test_it_makes_asks_times_and_ranks(ranking: Ranking, m: lab.Model) -> None:
     assert {r.name for r in ranking.rows} == {"tiny", "tiny-optimized", "tiny-int8"}
     ratios = [r.ratio for r in ranking.rows]
@@ -74,6 +75,7 @@ def test_on_a_task_points_decide(m: lab.Model) -> None:
     assert "none qualifies" in str(none)
 
 
+@pytest.mark.slow
 def test_fixed_files_stand_beside_their_twins_and_are_judged_by_their_answers(m: lab.Model) -> None:
     rng = np.random.default_rng(0)
     feeds = [{"x": rng.standard_normal((n, 8)).astype(np.float32)} for n in (3, 7)]  # of sizes a fixed file refuses
@@ -87,6 +89,7 @@ def test_fixed_files_stand_beside_their_twins_and_are_judged_by_their_answers(m:
     assert "shapes fixed" in ranking.reasons["tiny-int8-fixed"]
 
 
+@pytest.mark.slow
 def test_a_target_that_does_not_run_is_refused(m: lab.Model) -> None:
     with pytest.raises(ProviderError, match="coreml does not run here"):
         lab.best(m, target="coreml")

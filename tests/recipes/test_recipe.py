@@ -26,6 +26,7 @@ def test_recipes_nest() -> None:
     assert lab.Recipe(inner, "fp16").steps == (("simplify", {}), ("fp16", {}))
 
 
+@pytest.mark.slow
 def test_the_lineage_of_a_model_is_a_recipe() -> None:
     made = lab.quantize(lab.simplify(lab.samples.tiny()), method="dynamic")
     recipe = lab.Recipe.of(made)
@@ -68,6 +69,7 @@ def test_it_shows_itself() -> None:
     assert "keep_io=True" in str(lab.Recipe(("fp16", {"keep_io": True})))
 
 
+@pytest.mark.slow
 def test_a_calibrated_step_from_a_lineage_is_given_its_feeds_anew() -> None:
     m = lab.samples.tiny()
     feeds = [{"x": np.random.default_rng(0).standard_normal((4, 8)).astype(np.float32)}]

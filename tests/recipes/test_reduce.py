@@ -46,6 +46,7 @@ def deep(path: Path, *, spoil: int | None = None, drift: float = 0.0) -> Model:
     return lab.load(path)
 
 
+@pytest.mark.slow
 def test_one_spoiled_node_is_cut_out_alone_with_its_feeds(tmp_path: Path) -> None:
     a, b = deep(tmp_path / "a.onnx"), deep(tmp_path / "b.onnx", spoil=3)
     found = lab.reduce(a, b, FEEDS)
@@ -62,6 +63,7 @@ def test_one_spoiled_node_is_cut_out_alone_with_its_feeds(tmp_path: Path) -> Non
     assert "1 of 24 nodes" in str(found)
 
 
+@pytest.mark.slow
 def test_what_no_node_shows_alone_takes_a_longer_part(tmp_path: Path) -> None:
     a, b = deep(tmp_path / "a.onnx"), deep(tmp_path / "b.onnx", drift=0.008)
     one = lab.reduce(a, b, FEEDS, rtol=0.005)
@@ -72,6 +74,7 @@ def test_what_no_node_shows_alone_takes_a_longer_part(tmp_path: Path) -> None:
     assert lab.trace(longer.a, longer.b, longer.feeds, rtol=0.012).rows[-1].error == pytest.approx(longer.error)
 
 
+@pytest.mark.slow
 def test_one_model_is_reduced_by_a_function(tmp_path: Path) -> None:
     def fails(part: Model, feeds: dict[str, np.ndarray]) -> bool:
         answer = next(iter(lab.infer(part, feeds).outputs.values()))
@@ -84,6 +87,7 @@ def test_one_model_is_reduced_by_a_function(tmp_path: Path) -> None:
     assert len(found.nodes) == 1
 
 
+@pytest.mark.slow
 def test_what_agrees_and_what_is_no_pair_is_refused(tmp_path: Path) -> None:
     a = deep(tmp_path / "a.onnx")
     with pytest.raises(BadInput, match="is apart by more than"):

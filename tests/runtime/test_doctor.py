@@ -12,7 +12,7 @@ import pytest
 import onnx_lab as lab
 from onnx_lab.runtime import _proof
 from onnx_lab.runtime._hardware import FEATURES, memory_limit_bytes, memory_used_bytes
-from onnx_lab.runtime.doctor import Conflict, Doctor, find_conflicts
+from onnx_lab.runtime.doctor import Conflict, Doctor, find_conflicts, kernel_advice
 from onnx_lab.runtime.target import PROVIDERS
 
 
@@ -21,6 +21,7 @@ def found() -> Doctor:
     return lab.doctor()
 
 
+@pytest.mark.slow
 def test_the_cpu_provider_is_proven(found: Doctor) -> None:
     proofs = {p.target: p for p in found.providers}
     assert proofs.keys() == PROVIDERS.keys()
@@ -106,3 +107,12 @@ def test_memory_limits_of_both_cgroup_versions(tmp_path: Path) -> None:
     assert memory_limit_bytes(tmp_path) == 1 << 32
     (tmp_path / "memory.max").write_text("2147483648\n")
     assert memory_limit_bytes(tmp_path) == 1 << 31
+
+
+@pytest.mark.slow
+def test_a_kernel_that_may_leave_a_cell_waiting_is_named() -> None:
+    (said,) = kernel_advice({"ipykernel": "7.2.0"})
+    assert "ipykernel 7.2.0" in said
+    assert said.endswith("pip install 'ipykernel>=7.4'")
+    assert kernel_advice({"ipykernel": "6.31.0"}) == kernel_advice({}) == ()
+    assert said in str(replace(lab.doctor(), advice=(said,)))

@@ -35,6 +35,7 @@ def test_wrong_words() -> None:
         Target("openvin")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"spinning": False}, {"io_binding": True}, {"threads": 1}])
 def test_the_same_answers_and_timings(options: dict[str, Any]) -> None:
     m = lab.samples.tiny()
@@ -44,6 +45,7 @@ def test_the_same_answers_and_timings(options: dict[str, Any]) -> None:
         assert worker.info["threads"] == options.get("threads", allowed_cpus())
 
 
+@pytest.mark.slow
 def test_a_sweep_over_threads_keeps_to_what_each_target_says() -> None:
     most = allowed_cpus() + 1
     swept = lab.bench(lab.samples.tiny(), targets=[Target(threads=1), Target(threads=most)], budget_s=1)

@@ -81,6 +81,7 @@ def test_timing_gives_raw_seconds_and_keeps_its_limits(tiny: Model) -> None:
         assert block.wall >= 3 * 50 * min(block.seconds)
 
 
+@pytest.mark.slow
 def test_a_slowed_run_is_slowed_by_its_share(tiny: Model) -> None:
     with Worker.for_model(tiny, Target("cpu", threads=1)) as w:
         feeds = model_feeds(tiny, batch=4096)
@@ -135,6 +136,7 @@ def test_a_crash_hits_the_child_and_is_told_in_words(tiny: Model, number: int, w
             w.run(model_feeds(tiny))
 
 
+@pytest.mark.slow
 def test_a_hang_ends_at_the_deadline(tiny: Model) -> None:
     with Worker.for_model(tiny) as w:
         w._timeout_s = 0.5
@@ -155,6 +157,7 @@ def test_an_interrupt_ends_the_child_at_once(tiny: Model) -> None:
         assert not Path(f"/proc/{pid_of(w)}").exists(), "no zombie"
 
 
+@pytest.mark.slow
 def test_the_child_ends_with_its_parent(tiny: Model) -> None:
     code = (
         "import sys, onnx_lab as lab\n"

@@ -23,6 +23,7 @@ def kinds(m: lab.Model) -> dict[str, int]:
     return dict(m.header.operators)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dims", [("batch", LENGTH), (3, LENGTH)])
 def test_turned_and_fused(tmp_path: Path, dims: tuple[Any, int]) -> None:
     m = sequence_first(tmp_path, dims=dims)

@@ -49,6 +49,7 @@ def graph(tmp_path: Path, nodes: list[onnx.NodeProto], dims: list[int | str | No
     return lab.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "form"), FORMS)
 def test_same_answers_and_no_arithmetic_on_shapes(exported: Exported, kind: str, form: str) -> None:
     m = exported(kind, form)
@@ -72,6 +73,7 @@ def test_then_optimized_all_blocks_are_fused(exported: Exported) -> None:
     np.testing.assert_allclose(run(fast, padded(3, 12)), run(m, padded(3, 12)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_axis_may_stay_dynamic(exported: Exported) -> None:
     m = exported("bert", "dynamo-sdpa")
     fixed = lab.fix_shapes(m, batch=None, seq=12)
@@ -104,6 +106,7 @@ def test_what_is_refused(bert: Model, options: dict[str, object], says: str) -> 
     assert says in str(caught.value)
 
 
+@pytest.mark.slow
 def test_axes_by_name_and_without_a_name(tmp_path: Path) -> None:
     m = graph(tmp_path, [helper.make_node("Relu", ["x"], ["y"])], [None, 3, "height", "width"])
     fixed = lab.fix_shapes(m, axes={"height": 5, "width": 7})

@@ -17,6 +17,7 @@ from onnx_lab.model import Model
 TOOLS = ["onnxruntime", "onnxconverter-common"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize(
     "options", [{}, {"block_ops": ["LayerNormalization"]}, {"block_nodes": ["bert.encoder.layer.0"]}]

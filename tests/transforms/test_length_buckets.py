@@ -24,6 +24,7 @@ def texts(length: int, *, ends: int | None = None) -> Feeds:
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids % 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "bucket"), [(1, 8), (8, 8), (9, 24), (24, 24)])
 def test_the_shortest_that_holds_it_answers_as_the_dynamic_file_does(
     bert: Model, lengths: Buckets, length: int, bucket: int

@@ -36,6 +36,7 @@ def test_a_branch_that_overflows_stays_float32_and_nothing_else(tmp_path: Path, 
     assert any("stay float32: branch (3)" in s for s in notes["say"])
 
 
+@pytest.mark.slow
 def test_a_model_with_nothing_to_keep() -> None:
     seen: list[dict[str, Any]] = []
     mixed = lab.mixed_precision(lab.samples.tiny(), TINY, progress=seen.append)

@@ -148,6 +148,7 @@ def test_native_attention_multiplies_inside(tmp_path: Path) -> None:
     assert "multiplies inside" in notes(m)["left"]["scale_in_weights"]
 
 
+@pytest.mark.slow
 def test_positions_become_a_constant_at_a_fixed_length(bert: Model) -> None:
     assert "fix_shapes first" in notes(lab.optimize(bert))["left"]["constant_embeddings"]
     fixed = lab.fix_shapes(bert, batch=None, seq=12)

@@ -97,6 +97,7 @@ STEPS: dict[str, Callable[[Model], Model]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("prepare", STEPS)
 def test_after_each_step(bert: Model, feeds: Feeds, prepare: str, method: str) -> None:

@@ -20,6 +20,7 @@ def frozen(bert: Model) -> Model:
     return lab.optimize(lab.quantize(lab.optimize(bert)), offline=True, name="frozen")
 
 
+@pytest.mark.slow
 def test_it_holds_what_the_engine_made(bert: Model, frozen: Model, feeds: dict[str, np.ndarray]) -> None:
     assert frozen.header.operators["DynamicQuantizeMatMul"] >= 6
     assert frozen.session_hints == {"graph_optimization_level": "disable"}

@@ -66,6 +66,7 @@ def test_the_cuda_form(bert: Model) -> None:
     assert found["EmbedLayerNormalization"] == 1
 
 
+@pytest.mark.slow
 def test_compilers_get_onnx_s_own_operators(exported: Exported) -> None:
     m = lab.optimize(exported("bert", "torchscript-sdpa"), target="openvino")
     assert set(m.header.opsets) == {""}
@@ -89,6 +90,7 @@ def test_nodes_keep_their_module(bert: Model) -> None:
     assert all(module_of(n) for n in graph if n.op_type == "MatMul")
 
 
+@pytest.mark.slow
 def test_a_text_without_any_token_is_not_nan(exported: Exported, feeds: dict[str, np.ndarray]) -> None:
     m = lab.optimize(exported("bert", "torchscript-sdpa"))
     empty = {**feeds, "attention_mask": feeds["attention_mask"] * np.array([[1], [1], [0]])}
@@ -168,6 +170,7 @@ def test_why_a_block_stays_open(tmp_path: Path, different: dict[str, object], re
     assert any(s.startswith("1 of 1 attention blocks not fused: block (node") for s in notes["say"])
 
 
+@pytest.mark.slow
 def test_the_input_is_untouched_and_the_second_call_cached(bert: Model) -> None:
     before = bert.path.read_bytes()
     first = lab.optimize(bert, disable=["packed_qkv"])

@@ -60,6 +60,7 @@ def block(folder: Path, *, residual: bool = True, trans_b: bool = False) -> Mode
     return lab.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", [True, False])
 def test_in_float_nothing_changes(tmp_path: Path, residual: bool) -> None:
     m = block(tmp_path, residual=residual)
@@ -84,6 +85,7 @@ def test_a_silent_channel_is_left_alone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(by.const_value.numpy(), np.ones(WIDTH, np.float32))
 
 
+@pytest.mark.slow
 def test_in_eight_bits_it_is_nearer_and_the_strength_is_told(tmp_path: Path) -> None:
     m = block(tmp_path)
     options: dict[str, Any] = {"method": "static", "data": DATA, "activation_type": "int8", "symmetric": True}
@@ -98,6 +100,7 @@ def test_in_eight_bits_it_is_nearer_and_the_strength_is_told(tmp_path: Path) -> 
     assert kept["auto"] >= kept[0.8] - 1e-4
 
 
+@pytest.mark.slow
 def test_the_strength_that_keeps_most_is_taken(tmp_path: Path) -> None:
     m = block(tmp_path)
     asked = []
@@ -116,6 +119,7 @@ def test_the_strength_that_keeps_most_is_taken(tmp_path: Path) -> None:
     assert asked == [(s, 8) for s in (0.0, 0.5, 0.8)]
 
 
+@pytest.mark.slow
 def test_its_plain_code_makes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     m = block(tmp_path)
     small = lab.quantize(m, method="static", data=DATA, smooth=0.8)

@@ -131,6 +131,7 @@ def test_weights_have_a_scale_for_each_channel_and_seven_bits_where_asked(tmp_pa
     assert scale.numpy().shape == (8,)
 
 
+@pytest.mark.slow
 def test_the_data_is_part_of_the_key() -> None:
     m = lab.samples.tiny()
     first = lab.quantize(m, method="static", data=TINY)

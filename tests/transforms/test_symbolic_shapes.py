@@ -39,7 +39,10 @@ def test_shapes_that_are_computed_inside_are_found(last: int, shape: str) -> Non
     assert str(next(n for n in model.graph if n.op_type == "Relu").outputs[0].shape) == shape
 
 
+@pytest.mark.slow
 def test_an_optimization_imports_no_pytorch() -> None:
-    said = "import sys, onnx_lab as lab; lab.optimize(lab.samples.tiny(), name='no torch'); print('torch' in sys.modules)"
+    said = (
+        "import sys, onnx_lab as lab; lab.optimize(lab.samples.tiny(), name='no torch'); print('torch' in sys.modules)"
+    )
     run = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

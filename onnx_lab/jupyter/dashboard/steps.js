@@ -60,6 +60,9 @@ function render({ model, el }) {
     if (focused && document.activeElement !== focused)
       (focused.disabled ? focused.parentElement.querySelector(".ol-open") : focused).focus();
   };
+  list.addEventListener("keydown", (e) => {
+    if (e.key === " " || e.key === "Enter") e.stopPropagation(); // the notebook would edit or scroll
+  });
   model.on("change:rows", draw);
   model.on("change:opened", mark);
   draw();

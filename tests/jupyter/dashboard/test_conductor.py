@@ -40,6 +40,7 @@ def run(c: Conductor) -> State:
     return c.store.state
 
 
+@pytest.mark.slow
 def test_a_run_makes_asks_and_times_each_row() -> None:
     heard: list[str] = []
     c = conductor("optimize", "quantize", task="task")
@@ -60,6 +61,7 @@ def test_a_run_makes_asks_and_times_each_row() -> None:
     assert [s.verb for s in c.model(row(c, "net-optimized-int8")).lineage][1:] == ["optimize", "quantize"]
 
 
+@pytest.mark.slow
 def test_what_fails_is_one_row_and_the_rest_goes_on() -> None:
     c = conductor("mixed_precision", "optimize")
     state = c.store.change(lambda s: changes.set_option(s, 1, "disable", "no_such_step"))
@@ -74,6 +76,7 @@ def test_what_fails_is_one_row_and_the_rest_goes_on() -> None:
     assert c.activity.error == ""  # the row says it
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_nothing_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     from onnx_lab.jupyter.dashboard import conductor as module
 
@@ -95,6 +98,7 @@ def test_a_second_run_makes_nothing_that_is_there(monkeypatch: pytest.MonkeyPatc
     assert all(v.p50 for v in state.variants)
 
 
+@pytest.mark.slow
 def test_a_cancel_ends_it_and_keeps_what_was_made() -> None:
     c = conductor("optimize")
     c.store.change(lambda s: replace(s, measuring=Measuring(seconds=60.0)))

@@ -63,6 +63,7 @@ def test_removed_nodes_stand_where_they_stood(both: Sheet) -> None:
     assert read(both.first())["legend"]["counts"][4] == 1
 
 
+@pytest.mark.slow
 def test_colours_by_size_and_by_what_was_measured() -> None:
     m = lab.samples.tiny()
     sizes = Sheet(flatten(m), "size")
@@ -91,6 +92,7 @@ def test_details_say_which_inputs_are_weights() -> None:
     assert "MatMul  first/matmul" in str(found)
 
 
+@pytest.mark.slow
 def test_the_saved_picture_is_well_formed_and_small(both: Sheet) -> None:
     root = ElementTree.fromstring(still.svg(both))
     texts = {e.text for e in root.iter() if e.tag.endswith("text")}

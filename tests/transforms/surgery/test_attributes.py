@@ -37,6 +37,7 @@ def norms(folder: Path) -> Model:
     )
 
 
+@pytest.mark.slow
 def test_the_wrong_epsilon_is_set_right_everywhere_also_inside_an_if(tmp_path: Path) -> None:
     m = norms(tmp_path)
     fixed = lab.surgery.set_attribute(m, "InstanceNormalization", "epsilon", "1e-3")

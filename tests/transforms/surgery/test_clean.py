@@ -37,6 +37,7 @@ def torchscript_squeeze(folder: Path, size: int | str) -> Model:
     return small(folder, nodes, [("x", np.float32, ["batch", size, 8])], [("y", np.float32, None)], weights)
 
 
+@pytest.mark.slow
 def test_an_if_that_asks_for_a_known_axis_is_its_branch(tmp_path: Path) -> None:
     m = torchscript_squeeze(tmp_path, 1)
     plain = lab.surgery.constant_if(m)
@@ -50,6 +51,7 @@ def test_an_if_that_asks_for_a_known_axis_is_its_branch(tmp_path: Path) -> None:
     assert np.array_equal(answer(wide, x=np.ones((2, 3, 8), np.float32))["y"], np.full((2, 3, 8), -2))
 
 
+@pytest.mark.slow
 def test_an_open_question_stays_and_says_on_what_it_depends(tmp_path: Path) -> None:
     m = torchscript_squeeze(tmp_path, "width")
     same = lab.surgery.constant_if(m)
@@ -89,6 +91,7 @@ def nested(folder: Path) -> Model:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ifs_in_ifs_with_weights_of_their_own(tmp_path: Path) -> None:
     m = nested(tmp_path)
     plain = lab.surgery.constant_if(m)
@@ -101,6 +104,7 @@ def test_ifs_in_ifs_with_weights_of_their_own(tmp_path: Path) -> None:
     assert set(plain.to_ir().graph.initializers) == {"w.1"}
 
 
+@pytest.mark.slow
 def test_dead_nodes_weights_and_branches_go(tmp_path: Path) -> None:
     m = nested(tmp_path)
     clean = lab.surgery.drop_dead(m)
@@ -133,6 +137,7 @@ def test_calls_of_functions_become_their_nodes(tmp_path: Path) -> None:
         lab.surgery.inline_functions(m, "Twisst")
 
 
+@pytest.mark.slow
 def test_a_weight_takes_an_array_of_its_type_and_shape(tmp_path: Path) -> None:
     m = lab.samples.tiny()
     zero = lab.surgery.set_weight(m, "b2", 0, check=False)

@@ -76,6 +76,7 @@ def attention_weights(batch: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_folded_heads_tokens_masks_and_indices_follow_the_batch(graph: Any, batch: int) -> None:
     m = graph(attention(batch), **attention_weights(batch))
@@ -93,6 +94,7 @@ def test_folded_heads_tokens_masks_and_indices_follow_the_batch(graph: Any, batc
         assert np.allclose(np.concatenate([o[name] for o in own]), got[name], atol=1e-5), name
 
 
+@pytest.mark.slow
 def test_the_plain_code_does_the_same(graph: Any, tmp_path: Path) -> None:
     m = graph(attention(2), **attention_weights(2))
     free = lab.surgery.dynamic(m)
@@ -149,6 +151,7 @@ def test_the_node_that_forbids_it_is_named(graph: Any, body: str, node: str) -> 
         lab.surgery.dynamic(m)
 
 
+@pytest.mark.slow
 def test_height_and_width_go_through_a_convolution(graph: Any) -> None:
     m = graph(
         """net (float[2, 3, 8, 12] x) => (float[2, 4] out, float[2, 4, 24] map) {
@@ -167,6 +170,7 @@ def test_height_and_width_go_through_a_convolution(graph: Any) -> None:
     assert np.allclose(got["map"].mean(2), got["out"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_axis_that_is_dynamic_already_stays_so(graph: Any) -> None:
     m = graph(
         """net (float[2, T, 8] x) => (float[2, T, 8] out) {
@@ -196,6 +200,7 @@ def test_words_that_mean_no_axis_are_refused() -> None:
         lab.surgery.dynamic(fixed, ["x:0=n", "x:1=n"])
 
 
+@pytest.mark.slow
 def test_a_batch_is_set_from_any_other(graph: Any) -> None:
     m = graph(attention(2), **attention_weights(2))
     five = lab.surgery.set_batch(m, 5)

@@ -26,6 +26,7 @@ class Focus(torch.nn.Module):
         return torch.nn.functional.silu(self.conv(torch.cat(parts, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "padding", "stride"), [(3, 1, 1), (1, 0, 2)])
 def test_slices_and_the_conv_behind_become_one_conv(tmp_path: Path, kernel: int, padding: int, stride: int) -> None:
     torch.manual_seed(0)
@@ -52,6 +53,7 @@ def slices(folder: Path, *, step: int = 2, order: tuple[int, ...] = (0, 1, 2, 3)
     return small(folder, nodes, [("x", np.float32, ["n", 2, 8, 8])], [("y", np.float32, None)], weights)
 
 
+@pytest.mark.slow
 def test_where_no_conv_follows_one_that_sorts_pixels_is_made(tmp_path: Path) -> None:
     m = slices(tmp_path, order=(3, 0, 2, 1))
     one = lab.surgery.focus_to_conv(m)
@@ -61,6 +63,7 @@ def test_where_no_conv_follows_one_that_sorts_pixels_is_made(tmp_path: Path) -> 
     assert np.array_equal(answer(one, x=x)["y"], answer(m, x=x)["y"])
 
 
+@pytest.mark.slow
 def test_what_is_no_focus_is_named(tmp_path: Path) -> None:
     m = lab.surgery.focus_to_conv(slices(tmp_path, step=4))
     assert "0 Focus blocks: join: p0 is a Slice (cut0) from 0 in steps of 4 on axis 3" in said(m)

@@ -31,6 +31,7 @@ def by_hand(m: Model, source: Model, folder: Path) -> Model:
     return lab.load(made[0])
 
 
+@pytest.mark.slow
 def test_names_change_inside_and_outside_and_may_change_places(tmp_path: Path) -> None:
     m = lab.samples.tiny()
     new = lab.surgery.rename(m, {"x": "h1", "h1": "x", "logits": "scores", "first/matmul": "projection"})
@@ -50,6 +51,7 @@ def test_names_that_cannot_be_given(old: str, new: str | None, message: str) -> 
         lab.surgery.rename(lab.samples.tiny(), old, new)
 
 
+@pytest.mark.slow
 def test_the_part_between_tensors_answers_as_the_whole_does_there(tmp_path: Path) -> None:
     m = lab.samples.tiny()
     part = lab.surgery.extract(m, "h1", "logits")
@@ -64,6 +66,7 @@ def test_the_part_between_tensors_answers_as_the_whole_does_there(tmp_path: Path
         lab.surgery.extract(m, ["x", "logits"], "h1")
 
 
+@pytest.mark.slow
 def test_an_input_takes_another_type(tmp_path: Path) -> None:
     m = lab.samples.tiny()
     half = lab.surgery.input_dtype(m, "x", "float16")
@@ -74,6 +77,7 @@ def test_an_input_takes_another_type(tmp_path: Path) -> None:
         lab.surgery.input_dtype(half, "x", "float16")
 
 
+@pytest.mark.slow
 def test_outputs_are_put_in_order_and_removed(tmp_path: Path) -> None:
     m = lab.surgery.expose(lab.samples.tiny(), ["h1", "h2"])
     turned = lab.surgery.reorder(m, ["h2", "logits"])
@@ -86,6 +90,7 @@ def test_outputs_are_put_in_order_and_removed(tmp_path: Path) -> None:
         lab.surgery.remove_output(less, "h1")
 
 
+@pytest.mark.slow
 def test_a_weight_becomes_an_input_and_a_number_takes_its_place_again(tmp_path: Path) -> None:
     m = lab.samples.tiny()
     asked = lab.surgery.add_input(m, "b1")
@@ -109,6 +114,7 @@ def test_what_is_computed_becomes_an_input_and_its_makers_go() -> None:
     assert m.header.nodes < lab.samples.tiny().header.nodes
 
 
+@pytest.mark.slow
 def test_an_input_that_is_removed_takes_its_size_from_another(tmp_path: Path) -> None:
     """The batch of `h2` is that of `x`, which stays."""
     both = lab.surgery.add_input(lab.surgery.expose(lab.samples.tiny(), "h1"), "h2")
@@ -122,6 +128,7 @@ def test_an_input_that_is_removed_takes_its_size_from_another(tmp_path: Path) ->
         lab.surgery.remove_input(lab.surgery.extract(both, "h2", "logits"), "h2", 0)
 
 
+@pytest.mark.slow
 def test_two_halves_make_one_again(tmp_path: Path) -> None:
     m = lab.samples.tiny()
     head, tail = lab.surgery.split(m, "h2")
@@ -135,6 +142,7 @@ def test_two_halves_make_one_again(tmp_path: Path) -> None:
     assert [s.name for s in by_hand(whole, head, tmp_path).outputs] == ["logits"]
 
 
+@pytest.mark.slow
 def test_names_that_both_have_get_a_prefix() -> None:
     first = lab.surgery.extract(lab.samples.tiny(), "x", "h1")
     second = lab.surgery.rename(lab.surgery.extract(lab.samples.tiny(), "h1", "logits"), "h1", "x")
@@ -146,6 +154,7 @@ def test_names_that_both_have_get_a_prefix() -> None:
         lab.surgery.merge(second, second, "logits=x")
 
 
+@pytest.mark.slow
 def test_another_opset_up_and_down(tmp_path: Path) -> None:
     m = lab.samples.tiny()
     up, down = lab.surgery.set_opset(m, 22), lab.surgery.set_opset(m, 19)
@@ -162,6 +171,7 @@ def test_an_operator_without_a_form_there_is_named() -> None:
         lab.surgery.set_opset(gelu, 19)
 
 
+@pytest.mark.slow
 def test_weights_go_outside_and_come_back(tmp_path: Path) -> None:
     m = lab.samples.tiny()
     out = lab.surgery.external_data(m)
@@ -172,6 +182,7 @@ def test_weights_go_outside_and_come_back(tmp_path: Path) -> None:
     assert by_hand(out, m, tmp_path).header.external
 
 
+@pytest.mark.slow
 def test_what_tells_of_its_origin_is_taken_out(tmp_path: Path) -> None:
     model = lab.samples.tiny().to_ir()
     model.graph[0].metadata_props["pkg.torch.onnx.stack_trace"] = "/home/someone/net.py"
@@ -187,6 +198,7 @@ def test_what_tells_of_its_origin_is_taken_out(tmp_path: Path) -> None:
     assert "secret" in lab.surgery.strip_metadata(m, ["secret"]).header.metadata
 
 
+@pytest.mark.slow
 def test_undo_goes_back_to_the_file_a_step_began_with(tmp_path: Path) -> None:
     lab.samples.tiny(features=24).save(tmp_path / "mine.onnx")
     m = lab.load(tmp_path / "mine.onnx")

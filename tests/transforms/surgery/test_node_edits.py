@@ -16,6 +16,7 @@ from onnx_lab.transforms.code import code_for
 X = np.linspace(-2, 2, 24, dtype=np.float32).reshape(3, 8)
 
 
+@pytest.mark.slow
 def test_a_removed_node_s_consumers_read_its_input() -> None:
     m = lab.samples.tiny()
     plain = lab.surgery.remove_node(m, "Relu")
@@ -25,6 +26,7 @@ def test_a_removed_node_s_consumers_read_its_input() -> None:
     assert np.array_equal(answer(both, x=X)["h3"], h1)
 
 
+@pytest.mark.slow
 def test_of_several_inputs_the_caller_says_which_goes_on(tmp_path: Path) -> None:
     m = small(
         tmp_path,
@@ -61,6 +63,7 @@ def test_a_consumer_that_would_not_fit_is_named(tmp_path: Path) -> None:
         lab.surgery.remove_node(m, "trun")
 
 
+@pytest.mark.slow
 def test_what_fed_the_removed_node_alone_goes_too(tmp_path: Path) -> None:
     m = small(
         tmp_path,
@@ -75,6 +78,7 @@ def test_what_fed_the_removed_node_alone_goes_too(tmp_path: Path) -> None:
     assert bare.header.operators == {"Neg": 1}
 
 
+@pytest.mark.slow
 def test_nodes_inside_a_branch_are_removed_too(tmp_path: Path) -> None:
     branches = {
         f"{word}_branch": helper.make_graph(
@@ -93,6 +97,7 @@ def test_nodes_inside_a_branch_are_removed_too(tmp_path: Path) -> None:
     assert np.array_equal(answer(bare, x=X, flag=np.array(False))["y"], np.abs(X))
 
 
+@pytest.mark.slow
 def test_a_node_goes_between_a_tensor_and_its_consumers() -> None:
     m = lab.samples.tiny()
     clipped = lab.surgery.insert_node(m, "h2", "Clip", inputs=["h2", 0, 0.5])
@@ -105,6 +110,7 @@ def test_a_node_goes_between_a_tensor_and_its_consumers() -> None:
     assert "np.float32(0.5)" in code_for(clipped.lineage[-1])
 
 
+@pytest.mark.slow
 def test_only_the_named_consumers_read_the_new_node(tmp_path: Path) -> None:
     m = small(
         tmp_path,
@@ -119,6 +125,7 @@ def test_only_the_named_consumers_read_the_new_node(tmp_path: Path) -> None:
         lab.surgery.insert_node(lab.samples.tiny(), "x", "Abs", to="second/add")
 
 
+@pytest.mark.slow
 def test_a_node_made_from_scratch_is_an_output() -> None:
     m = lab.samples.tiny()
     best = lab.surgery.make_node(m, "ArgMax", "logits", "label", attributes={"axis": -1, "keepdims": 0})

@@ -64,6 +64,7 @@ def same(a: Model, b: Model, x: Any, y: Any = None) -> bool:
     return bool(np.allclose(answer(b, x=x if y is None else y)["y"], expected, atol=1e-4 * np.abs(expected).max()))
 
 
+@pytest.mark.slow
 def test_without_padding_all_of_it_is_in_the_weights(tmp_path: Path) -> None:
     for bias in (True, False):
         m = torch_like(tmp_path, bias)
@@ -73,6 +74,7 @@ def test_without_padding_all_of_it_is_in_the_weights(tmp_path: Path) -> None:
         assert same(m, folded, PIXELS)
 
 
+@pytest.mark.slow
 def test_same_padding_of_keras_is_padded_by_what_becomes_zero(tmp_path: Path) -> None:
     m = keras_like(tmp_path)
     folded = lab.surgery.fold_normalization(m)
@@ -85,6 +87,7 @@ def test_same_padding_of_keras_is_padded_by_what_becomes_zero(tmp_path: Path) ->
     assert same(m, kept, x)
 
 
+@pytest.mark.slow
 def test_where_the_padding_is_not_known_the_shift_stays(tmp_path: Path) -> None:
     m = keras_like(tmp_path, size="side")
     folded = lab.surgery.fold_normalization(m)
@@ -102,6 +105,7 @@ def test_channels_with_zeros_of_their_own_keep_one_add(tmp_path: Path) -> None:
     assert same(m, folded, PIXELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "left"), [("reflect", {"Pad", "Conv", "Relu"}), ("constant", {"Add", "Pad", "Conv", "Relu"})]
 )
@@ -113,6 +117,7 @@ def test_a_pad_in_front_of_the_conv_follows(tmp_path: Path, mode: str, left: set
     assert same(m, folded, PIXELS)
 
 
+@pytest.mark.slow
 def test_a_grouped_conv_and_a_pad_of_one_value(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Sub", ["one", "x"], ["x0"], "flip"),
@@ -143,6 +148,7 @@ def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
         lab.surgery.fold_normalization(two, "z")
 
 
+@pytest.mark.slow
 def test_taken_out_the_caller_feeds_normalized_data(tmp_path: Path) -> None:
     m = torch_like(tmp_path)
     bare = lab.surgery.take_out_normalization(m)
@@ -162,6 +168,7 @@ def test_taken_out_the_caller_feeds_normalized_data(tmp_path: Path) -> None:
         lab.surgery.take_out_normalization(raw)
 
 
+@pytest.mark.slow
 def test_bytes_in_and_floats_out_of_the_graph_again(tmp_path: Path) -> None:
     bare = lab.surgery.take_out_normalization(torch_like(tmp_path))
     bytes_in = lab.surgery.put_in_normalization(bare, "x", MEAN.tolist(), STD.tolist(), dtype="uint8")

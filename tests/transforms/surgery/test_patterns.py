@@ -89,6 +89,7 @@ def custom(folder: Path, inputs: int = 1, **attributes: Any) -> Model:
     return small(folder, nodes, [("x", np.float32, ["n", 8])], [("y", np.float32, ["n", 8])], domains=["my.own"])
 
 
+@pytest.mark.slow
 def test_a_custom_operator_gets_a_body_and_runs(tmp_path: Path) -> None:
     runs = lab.surgery.custom_to_function(custom(tmp_path, alpha=0.5), "my.own::Twist", scripted)
     assert "did not run on random feeds" in said(runs)

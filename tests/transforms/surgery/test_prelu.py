@@ -16,6 +16,7 @@ from onnx_lab.errors import BadInput, TransformError
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.slow
 def test_a_torch_export_whose_slope_lost_its_axes_is_repaired(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3), torch.nn.PReLU(6), torch.nn.Conv2d(6, 2, 3)).eval()
@@ -63,6 +64,7 @@ def test_slopes_that_are_right_stay_and_wrong_ones_are_named(tmp_path: Path) -> 
         lab.surgery.prelu_slope(lab.samples.tiny(), "first/relu")
 
 
+@pytest.mark.slow
 def test_a_slope_that_is_computed_is_reshaped_in_the_graph(tmp_path: Path) -> None:
     m = prelu(tmp_path, [4], ["n", 4, 5, 4], computed=True)  # fits along the width, by accident
     x = RNG.normal(0, 1, (2, 4, 5, 4)).astype(np.float32)
