@@ -21,17 +21,28 @@ collect_ignore = ["exporters/nets.py", "exporters/paddle_nets.py"]
 sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
+_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
 def pytest_configure() -> None:
     """Several workers share the cores out: engines of two processes that spin for the same cores wait for each other.
 
     On two cores the tests of seven heavy files took 173 s with a core each, and 216 s with both for both.
     """
     worker, count = os.environ.get("PYTEST_XDIST_WORKER", ""), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    if not worker or not hasattr(os, "sched_setaffinity"):
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) >= count:
-        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: count])
+    if worker and len(_CORES) >= count:
+        os.sched_setaffinity(0, _CORES[int(worker.removeprefix("gw")) :: count])
+
+
+@pytest.fixture
+def all_cores() -> Iterator[None]:
+    """For a test that starts several processes at once."""
+    own = os.sched_getaffinity(0) if _CORES else set()
+    if _CORES:
+        os.sched_setaffinity(0, _CORES)
+    yield
+    if _CORES:
+        os.sched_setaffinity(0, own)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,8 +68,13 @@ _SLOW_EXAMPLES = (
 )
 
 
+#: Files that take minutes: begun last, they would keep one worker while the other has nothing left.
+_LONG_FILES = ("test_notebooks.py", "test_frameworks.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A docstring can bear no mark."""
+    """Marks what a docstring cannot bear; the longest files come first."""
+    items.sort(key=lambda item: item.path.name not in _LONG_FILES)
     for item in items:
         if isinstance(item, pytest.DoctestItem) and item.name.startswith(_SLOW_EXAMPLES):
             item.add_marker(pytest.mark.slow)

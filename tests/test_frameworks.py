@@ -56,6 +56,7 @@ def test_a_line_says_where_a_road_ends() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("all_cores")
 def test_a_run_says_what_the_page_says() -> None:
     found = list(run())
     assert sum(r.good for r in found) >= SHARE * len(found)

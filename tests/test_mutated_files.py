@@ -32,7 +32,7 @@ def pushed(folder: Path, first: int, last: int) -> list[dict[str, Any]]:
     return lines
 
 
-@pytest.mark.parametrize("last", [14, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("last", [42, pytest.param(500, marks=pytest.mark.slow)])
 def test_a_broken_file_is_an_error_or_a_result(last: int, tmp_path: Path) -> None:
     *lines, memory = pushed(tmp_path, -1, last)
     whole, *found = [line for line in lines if "found" in line]
