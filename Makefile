@@ -1,7 +1,7 @@
 # make lab    set up .venv, open JupyterLab on notebooks/ with the quickstart in front
 # make tour   set up .venv, run the BERT walk headless in a real kernel, print its table
 # make test   set up .venv, lint, type-check and run every test
-# make quick  the tests that run at every change (about a minute and a half)
+# make quick  the tests that run at every change (about two minutes)
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

@@ -27,7 +27,7 @@ _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") els
 def pytest_configure() -> None:
     """Several workers share the cores out: engines of two processes that spin for the same cores wait for each other.
 
-    On two cores the tests of seven heavy files took 173 s with a core each, and 216 s with both for both.
+    On two cores the tests of six heavy files took 173 s with a core each, and 216 s with both for both.
     """
     worker, count = os.environ.get("PYTEST_XDIST_WORKER", ""), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if worker and len(_CORES) >= count:

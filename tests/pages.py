@@ -8,9 +8,9 @@ from pathlib import Path
 FOLDER = Path(__file__).parents[1] / "docs"
 
 
-def chapters(name: str) -> dict[str, str]:
+def chapters(page: str) -> dict[str, str]:
     """Heading -> text of each chapter."""
-    return dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (FOLDER / name).read_text(), re.S | re.M))
+    return dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.S | re.M))
 
 
 def keeps_its_word(chapter: str, promises: str, said: str) -> None:

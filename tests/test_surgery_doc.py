@@ -14,7 +14,8 @@ from onnx_lab.jupyter._words import complete_words
 from onnx_lab.jupyter.magics import signature_of
 from onnx_lab.surgery import EDITS
 
-CHAPTERS = pages.chapters("surgery.md")
+PAGE = (pages.FOLDER / "surgery.md").read_text()
+CHAPTERS = pages.chapters(PAGE)
 PROMISES = r"print\(error\) +# (.*)|print\(said\(\w+\)\) +# (.*)"
 
 
@@ -30,11 +31,7 @@ def test_the_examples_run_one_after_the_other(
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_each_edit_has_its_line(edit: str) -> None:
-    row = next(
-        line
-        for line in (pages.FOLDER / "surgery.md").read_text().splitlines()
-        if line.startswith("| ") and f"| `{edit}` |" in line
-    )
+    row = next(line for line in PAGE.splitlines() if line.startswith("| ") and f"| `{edit}` |" in line)
     line = re.search(r"`%onnx_edit (.*?)`", row)
     assert line, row
     word = edit_of(line[1])

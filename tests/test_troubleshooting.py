@@ -8,7 +8,8 @@ from pathlib import Path
 import pages
 import pytest
 
-CHAPTERS = pages.chapters("troubleshooting.md")
+PAGE = (pages.FOLDER / "troubleshooting.md").read_text()
+CHAPTERS = pages.chapters(PAGE)
 PROMISES = r"^print\(found\.\S+\)\s+# (.*)|^print\(len.*?# (.*)"
 
 
@@ -23,5 +24,5 @@ def test_what_to_type_says_what_is_promised(
 
 
 def test_each_chapter_has_its_line_in_the_table() -> None:
-    anchors = re.findall(r"\]\(#(.+?)\)", (pages.FOLDER / "troubleshooting.md").read_text())
+    anchors = re.findall(r"\]\(#(.+?)\)", PAGE)
     assert anchors == [re.sub(r"[^\w -]", "", c.lower()).replace(" ", "-") for c in CHAPTERS]

@@ -9,7 +9,6 @@ function render({ model, el }) {
   const press = (text, kind, name, act) => {
     const button = tag("button", `jupyter-button ol-${kind}`, text);
     button.type = "button";
-    button.dataset.kind = kind;
     button.title = name;
     button.setAttribute("aria-label", name);
     button.addEventListener("click", act);

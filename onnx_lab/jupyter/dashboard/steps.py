@@ -13,7 +13,7 @@ from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.forms import Form
 from onnx_lab.jupyter.dashboard.lines import first, line, signature_of
 from onnx_lab.jupyter.dashboard.parts import script
-from onnx_lab.jupyter.dashboard.state import State
+from onnx_lab.jupyter.dashboard.state import State, Step
 from onnx_lab.surgery import EDITS, NO_STEPS
 
 
@@ -91,18 +91,17 @@ class Steps:
             shown: list[Any] = []
         else:
             if verb not in self.forms:
-                self.forms[verb] = self._form(verb, state)
+                self.forms[verb] = self._form(draft.step, state)
             self.forms[verb].show(draft.step)
             shown = [self.forms[verb].widget]
         if list(self.place.children) != shown:
             self.place.children = shown
 
-    def _form(self, verb: str, state: State) -> Form:
-        draft = next(d for d in state.drafts if d.step.verb == verb)
+    def _form(self, step: Step, state: State) -> Form:
         return Form(
-            signature_of(verb),
-            draft.step,
-            lambda name, text: self._change(verb, lambda s, i: changes.set_option(s, i, name, text)),
+            signature_of(step.verb),
+            step,
+            lambda name, text: self._change(step.verb, lambda s, i: changes.set_option(s, i, name, text)),
             feeds=self.desk.sources.feeds(state.source),
             providers=[target for target, runs, _ in self.desk.providers if runs] or ["cpu"],
             names=self.desk.sources.names,
