@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from onnx_lab import errors
+from onnx_lab._interrupts import held_back
 from onnx_lab.background import _child
 from onnx_lab.background._packed import CannotTravel, packed
 from onnx_lab.background._process import Process
@@ -178,7 +179,12 @@ class Job(Shown):
         deadline = float("inf") if self._timeout is None else time.monotonic() + self._timeout
         self._process = Process(call, self._cap, deadline, f"job-{self.number}-of-process-{os.getpid()}")
         target, name = (self._follow, f"job {self.number}")
-        threading.Thread(target=target, args=(arguments, only_child), daemon=True, name=name).start()
+        try:
+            with held_back():
+                threading.Thread(target=target, args=(arguments, only_child), daemon=True, name=name).start()
+        except KeyboardInterrupt:  # nobody was given this job, who could end it
+            self.cancel()
+            raise
 
     def _follow(self, arguments: dict[str, Any], only_child: bool) -> None:
         try:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from onnx_lab import workspace
+from onnx_lab._interrupts import held_back
 from onnx_lab.background import _frames
 from onnx_lab.background._packed import Packed
 from onnx_lab.card import megabytes
@@ -49,7 +50,25 @@ class Process:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the child)
         self._log_text = ""
         self._work, self._temporary = workspace.work_of(name), tempfile.mkdtemp(prefix="onnx-lab-")
-        self._child = subprocess.Popen(
+        self._cap, self._deadline, self._looked = cap_bytes, deadline, 0.0
+        self._closing = threading.Lock()
+        self.peak_bytes = 0
+        self.ended = ""  #: why the parent ended it, in words
+        self._advice = ""
+        self._sender = threading.Thread(target=self._send, args=(call,), daemon=True)
+        try:
+            with held_back():  # once it is forked, somebody has to end it
+                self._child = self._forked(name)
+                self._sender.start()
+            if call.buffers:
+                self._sender.join()
+        except KeyboardInterrupt:
+            self.end("cancelled")
+            self._close()
+            raise
+
+    def _forked(self, name: str) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
             [sys.executable, "-P", "-m", "onnx_lab.background._child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -58,22 +77,9 @@ class Process:
             start_new_session=True,
             bufsize=0,
         )
-        if self._child.stdin is not None:
-            enlarge(self._child.stdin)
-        self._cap, self._deadline, self._looked = cap_bytes, deadline, 0.0
-        self._closing = threading.Lock()
-        self.peak_bytes = 0
-        self.ended = ""  #: why the parent ended it, in words
-        self._advice = ""
-        self._sender = threading.Thread(target=self._send, args=(call,), daemon=True)
-        self._sender.start()
-        try:
-            if call.buffers:
-                self._sender.join()
-        except BaseException:  # an interrupt
-            self.end("cancelled")
-            self._close()
-            raise
+        if child.stdin is not None:
+            enlarge(child.stdin)
+        return child
 
     def frames(self) -> Iterator[tuple[bytes, bytearray]]:
         """Every frame until the child is gone."""

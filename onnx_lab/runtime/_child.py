@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from onnx_lab._interrupts import held_back
 from onnx_lab.card import megabytes
 from onnx_lab.runtime import _wire
 from onnx_lab.runtime._pipe import Pipe
@@ -46,24 +47,29 @@ class Child:
 
     def __init__(self, threads: int, module: str = "onnx_lab.runtime.worker") -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the child)
-        self._process = subprocess.Popen(
-            # -P: the working folder is not searched, so a user's onnx.py or torch.py does no harm
-            [sys.executable, "-P", "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env=child_environment(threads),
-            start_new_session=True,
-        )
+        self.peak_seen = 0
+        self.advice = ""
+        try:
+            with held_back():  # once it is forked, somebody has to end it
+                self._process = subprocess.Popen(
+                    # -P: the working folder is not searched, so a user's onnx.py or torch.py does no harm
+                    [sys.executable, "-P", "-m", module],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._stderr,
+                    env=child_environment(threads),
+                    start_new_session=True,
+                )
+                self._end = weakref.finalize(self, _end, self._process, self._stderr)
+        except KeyboardInterrupt:
+            self.kill()
+            raise
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         enlarge(self._process.stdin, self._process.stdout)
-        self.peak_seen = 0
-        self.advice = ""
         watch = weakref.WeakMethod(self._watch)  # a pipe must not keep its child alive
         self._to = Pipe(self._process.stdin.fileno(), lambda: (watch() or (lambda: None))())
         self._from = Pipe(self._process.stdout.fileno(), lambda: (watch() or (lambda: None))())
-        self._end = weakref.finalize(self, _end, self._process, self._stderr)
 
     @property
     def alive(self) -> bool:
@@ -142,11 +148,12 @@ def _end(process: subprocess.Popen[bytes], stderr: IO[bytes]) -> None:
             if pipe is not None:
                 pipe.close()
     try:
-        process.wait(2)
-    except subprocess.TimeoutExpired:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2)
+    finally:  # behind an interrupt, too: nobody else waits for this process
         process.kill()
         process.wait()
-    stderr.close()
+        stderr.close()
 
 
 def _tail(stderr: IO[bytes]) -> str:
