@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 
 import onnx_lab as lab
+from onnx_lab._turns import measuring
 from onnx_lab.card import Table
 from onnx_lab.feeds import model_feeds
 from onnx_lab.measure._benchmark import log_ratios
 from onnx_lab.measure._entrants import contestants
-from onnx_lab.measure._lock import measuring
 from onnx_lab.measure._rounds import Rounds
 from onnx_lab.measure._stats import Interval, Speed, ratio_interval, verdict
 from onnx_lab.measure._taken import Entrant

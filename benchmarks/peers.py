@@ -28,11 +28,11 @@ from peer_making import Making, Memory, make
 from peer_sources import SOURCES, Source, fed
 
 import onnx_lab as lab
+from onnx_lab._turns import measuring
 from onnx_lab.card import Table
 from onnx_lab.errors import OnnxLabError
 from onnx_lab.measure._benchmark import log_ratios
 from onnx_lab.measure._entrants import contestants
-from onnx_lab.measure._lock import measuring
 from onnx_lab.measure._result import this_machine
 from onnx_lab.measure._rounds import Rounds
 from onnx_lab.measure._stats import Interval, midmean, ratio_interval

@@ -12,12 +12,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
 from onnx_lab._progress import listening
+from onnx_lab._turns import measuring, waiting
 from onnx_lab.background import _frames
 from onnx_lab.errors import OnnxLabError
+
+if TYPE_CHECKING:
+    from onnx_lab.background._packed import Call
 
 
 def main() -> int:
@@ -38,29 +42,29 @@ def main() -> int:
     try:
         from onnx_lab.background._packed import opened
 
-        verb, arguments = opened(*received)
+        call = opened(*received)
     except Exception as e:
         tell(b"U", f"{type(e).__name__}: {e}".encode())
         return 0
     try:
-        value = call(verb, arguments, lambda event: tell(b"E", json.dumps(event, default=str).encode()))
+        value = done(call, lambda event: tell(b"E", json.dumps(event, default=str).encode()))
         tell(b"R", pickle.dumps(value, protocol=5))
     except Exception as e:
         tell(b"X", json.dumps(_said(e)).encode())
     return 0
 
 
-def call(verb: str, arguments: dict[str, Any], progress: Callable[[dict[str, Any]], None]) -> Any:
-    """A public function of the lab by name; what it tells on its way reaches `progress`."""
+def done(call: Call, progress: Callable[[dict[str, Any]], None]) -> Any:
+    """The value of a call; what its function tells on its way reaches `progress`."""
     import onnx_lab
 
-    owner, _, name = verb.rpartition(".")
+    owner, _, name = call.verb.rpartition(".")
     function = getattr(getattr(onnx_lab, owner) if owner else onnx_lab, name)
+    bound = {k: v for k, v in call.arguments.items() if k != "*"}
     if "progress" in inspect.signature(function).parameters:
-        arguments = {**arguments, "progress": progress}
-    bound = {k: v for k, v in arguments.items() if k != "*"}
-    with listening(progress):
-        return function(*arguments.get("*", ()), **bound)
+        bound["progress"] = progress
+    with listening(progress), measuring(waiting) if call.in_turn else contextlib.nullcontext():
+        return function(*call.arguments.get("*", ()), **bound)
 
 
 def _said(e: Exception) -> dict[str, str]:

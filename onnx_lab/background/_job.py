@@ -17,7 +17,7 @@ from typing import Any
 from onnx_lab import errors
 from onnx_lab._interrupts import held_back
 from onnx_lab.background import _child
-from onnx_lab.background._packed import CannotTravel, packed
+from onnx_lab.background._packed import Call, CannotTravel, packed
 from onnx_lab.background._process import Process
 from onnx_lab.background._words import told
 from onnx_lab.card import Card, Shown, megabytes
@@ -166,27 +166,26 @@ class Job(Shown):
 
     # -- the thread's side ------------------------------------------------------------------------------------------
 
-    def _begin(self, positional: tuple[Any, ...], options: Mapping[str, Any], *, only_child: bool = False) -> None:
+    def _begin(self, call: Call, *, only_child: bool = False) -> None:
         """Set to work. `only_child`: raise `CannotTravel`, or end with it, where the kernel would have to do it."""
-        arguments = {"*": positional, **options}
         try:
-            call = packed(self.verb, arguments)
+            parcel = packed(call)
         except CannotTravel as e:
             if only_child:
                 raise
-            self._in_kernel(str(e), arguments)
+            self._in_kernel(str(e), call)
             return
         deadline = float("inf") if self._timeout is None else time.monotonic() + self._timeout
-        self._process = Process(call, self._cap, deadline, f"job-{self.number}-of-process-{os.getpid()}")
+        self._process = Process(parcel, self._cap, deadline, f"job-{self.number}-of-process-{os.getpid()}")
         target, name = (self._follow, f"job {self.number}")
         try:
             with held_back():
-                threading.Thread(target=target, args=(arguments, only_child), daemon=True, name=name).start()
+                threading.Thread(target=target, args=(call, only_child), daemon=True, name=name).start()
         except KeyboardInterrupt:  # nobody was given this job, who could end it
             self.cancel()
             raise
 
-    def _follow(self, arguments: dict[str, Any], only_child: bool) -> None:
+    def _follow(self, call: Call, only_child: bool) -> None:
         try:
             last = self._listen()
             if last is None:
@@ -198,7 +197,7 @@ class Job(Shown):
             elif only_child:
                 self._end(error=CannotTravel(last[1].decode()))
             else:
-                self._in_kernel(last[1].decode(), arguments)
+                self._in_kernel(last[1].decode(), call)
         except Exception as e:  # whatever happens here, who waits is told
             self._end(error=WorkerError(f"{self.verb} {self.name}: its result cannot be read: {type(e).__name__}: {e}"))
 
@@ -219,7 +218,7 @@ class Job(Shown):
         what = f"{self.verb} {self.name}".rstrip()
         return WorkerError(f"{what}: {words}", do=advice or f"lab.jobs()[{self.number}].log, what it printed")
 
-    def _in_kernel(self, why: str, arguments: dict[str, Any]) -> None:
+    def _in_kernel(self, why: str, call: Call) -> None:
         """What cannot travel works here, in a thread: it can be watched, and a cancel is heard at its next event."""
         self.where, self.note = "kernel", f"works inside the kernel: {why}"
 
@@ -230,7 +229,7 @@ class Job(Shown):
 
         def work() -> None:
             try:
-                self._end(_child.call(self.verb, arguments, progress))
+                self._end(_child.done(call, progress))
             except BaseException as e:
                 self._end(error=e)
 

@@ -13,7 +13,7 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from onnx_lab.background import _frames
 from onnx_lab.runtime._pickled import search_path
@@ -26,6 +26,24 @@ _MOST_SOURCE = 2_000_000
 
 class CannotTravel(Exception):
     """What was given works in this process only."""
+
+
+class Call(NamedTuple):
+    """What a child is asked to do.
+
+    Attributes
+    ----------
+    verb : str
+        A public function of the lab: ``"bench"``, ``"surgery.expose"``.
+    arguments : mapping
+        By name; those by position under ``"*"``.
+    in_turn : bool
+        Whether nothing may measure meanwhile.
+    """
+
+    verb: str
+    arguments: Mapping[str, Any]
+    in_turn: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,7 @@ class Packed:
             yield b
 
 
-def packed(verb: str, arguments: Mapping[str, Any]) -> Packed:
+def packed(call: Call) -> Packed:
     """The call, ready to be sent.
 
     Raises
@@ -51,7 +69,7 @@ def packed(verb: str, arguments: Mapping[str, Any]) -> Packed:
     CannotTravel
         For objects with open files, threads, engines, or data that is read only once.
     """
-    for name, value in arguments.items():
+    for name, value in call.arguments.items():
         for one in value if isinstance(value, tuple) else [value]:
             if hasattr(one, "__next__"):
                 what = "the data" if name == "*" else name
@@ -66,20 +84,19 @@ def packed(verb: str, arguments: Mapping[str, Any]) -> Packed:
         return view.nbytes < _LARGE
 
     try:
-        _pickler()(data, protocol=5, buffer_callback=stays).dump((verb, dict(arguments)))
+        _pickler()(data, protocol=5, buffer_callback=stays).dump((call.verb, dict(call.arguments), call.in_turn))
     except Exception as e:
         raise CannotTravel(f"{type(e).__name__}: {e}") from e
     head = {"paths": search_path(), "sources": _cells(), "buffers": len(views), "call": data.getvalue()}
     return Packed(pickle.dumps(head), tuple(views))
 
 
-def opened(head: Mapping[str, Any], buffers: list[bytearray]) -> tuple[str, dict[str, Any]]:
+def opened(head: Mapping[str, Any], buffers: list[bytearray]) -> Call:
     """The call, in the child."""
     sys.path[:] = list(dict.fromkeys([*sys.path, *head["paths"]]))
     for file, lines in head["sources"].items():
         linecache.cache[file] = (sum(map(len, lines)), None, lines, file)
-    verb, arguments = pickle.loads(head["call"], buffers=buffers)
-    return verb, arguments
+    return Call(*pickle.loads(head["call"], buffers=buffers))
 
 
 def _cells() -> dict[str, list[str]]:

@@ -14,13 +14,13 @@ def told(event: Mapping[str, Any]) -> str:
     >>> told({"kind": "round", "done": 12.3, "of": 60.0}), told({"kind": "making", "name": "int8", "done": 1, "of": 3})
     ('12 of 60 s', 'making int8, 2 of 3')
     >>> told({"kind": "waiting", "seconds": 3.2, "for": "process 7"})
-    'waiting 3 s for process 7, which is measuring'
+    'waiting 3 s for process 7, whose turn it is'
     """
     kind = str(event.get("kind", ""))
     if "state" in event:  # a search says in words where it stands
         return str(event["state"])
     if kind == "waiting":
-        return f"waiting {event['seconds']:.0f} s for {event['for']}, which is measuring"
+        return f"waiting {event['seconds']:.0f} s for {event['for']}, whose turn it is"
     if kind == "start":
         return f"starting processes for {', '.join(event['contestants'])}"
     if "name" in event:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onnx_lab.background._job import Job
+from onnx_lab.background._packed import Call
 from onnx_lab.background._words import told
 from onnx_lab.card import Card, Shown, Table
 from onnx_lab.errors import BadInput, did_you_mean
@@ -31,6 +32,7 @@ def start(
     job_name: str | None = None,
     memory_mb: float | None = None,
     timeout_s: float | None = None,
+    in_turn: bool = False,
     **options: Any,
 ) -> Job:
     """Begin one of the lab's steps in a child process, and come back at once.
@@ -48,6 +50,9 @@ def start(
         container.
     timeout_s : float, optional
         Seconds after which it is ended. Default: none.
+    in_turn : bool, default False
+        Wait until nothing is being measured, and let nothing measure until it has ended. Without it, it works beside
+        a benchmark, which will say that it was disturbed. What measures itself always waits for its turn.
 
     Returns
     -------
@@ -67,7 +72,7 @@ def start(
     ('tiny-optimized', 'done')
     """
     name = job_name if job_name is not None else _about(positional, options)
-    return begin(verb, positional, options, name=name, memory_mb=memory_mb, timeout_s=timeout_s)
+    return begin(verb, positional, options, name=name, memory_mb=memory_mb, timeout_s=timeout_s, in_turn=in_turn)
 
 
 def begin(
@@ -78,6 +83,7 @@ def begin(
     name: str,
     memory_mb: float | None = None,
     timeout_s: float | None = None,
+    in_turn: bool = False,
     only_child: bool = False,
 ) -> Job:
     """As `start`; with `only_child`, what cannot travel raises `CannotTravel` or ends with it."""
@@ -92,7 +98,7 @@ def begin(
             raise BadInput(f"{option}={value}", accepted="a number above 0")
     cap = int(memory_mb * 1e6) if memory_mb is not None else _free_share()
     job = Job(verb, name, cap, timeout_s)
-    job._begin(positional, options, only_child=only_child)
+    job._begin(Call(verb, {"*": positional, **options}, in_turn), only_child=only_child)
     _all.append(job)
     return job
 

@@ -11,6 +11,7 @@ from onnx_lab.jupyter._signature import Parameter, Signature, Takes
 
 _BACKGROUND = "come back at once with a Job, and work beside the kernel: job.result waits, job.cancel() ends it"
 _MEMORY = "megabytes (10^6 bytes) that the step may hold, in a process of its own. Default: 0.9 of what is free"
+_TURN = "wait until nothing is being measured, and let nothing measure until the step has ended"
 _TIMEOUT = "seconds after which the step is ended, in a process of its own. Default: none"
 
 
@@ -22,6 +23,7 @@ JOB_OPTIONS = (
     _own("background", Takes(flag=True), None, _BACKGROUND),
     _own("memory_mb", Takes(real=True, whole=True), None, _MEMORY),
     _own("timeout_s", Takes(real=True, whole=True), None, _TIMEOUT),
+    _own("in_turn", Takes(flag=True), None, _TURN),
 )
 
 
@@ -32,6 +34,7 @@ class JobOptions:
     background: bool = False
     memory_mb: float | None = None
     timeout_s: float | None = None
+    in_turn: bool = False
     cap_mb: float | None = None  #: what a child may hold when the line sets no limit
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
 
 from onnx_lab._progress import listening
+from onnx_lab._turns import measuring, waiting
 from onnx_lab.background._packed import CannotTravel
 from onnx_lab.background.job import Job, begin
 from onnx_lab.errors import BadInput
@@ -86,7 +88,8 @@ class Step:
 
     def _in_kernel(self, note: str = "") -> Any:
         arguments = dict(self._call.arguments)
-        with Live(self._shell, self._title, silent=self._call.silent) as live, listening(live.progress):
+        turn = measuring(waiting) if self._how.in_turn else contextlib.nullcontext()
+        with Live(self._shell, self._title, silent=self._call.silent) as live, listening(live.progress), turn:
             live.note = note
             if self._verb in ("bench", "best", "mixed_precision", "trace"):
                 arguments["progress"] = live.progress
@@ -100,5 +103,6 @@ class Step:
             name=self._about,
             memory_mb=self._how.memory_mb or self._how.cap_mb,
             timeout_s=self._how.timeout_s,
+            in_turn=self._how.in_turn,
             only_child=only_child,
         )

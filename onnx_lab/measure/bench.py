@@ -12,12 +12,12 @@ from typing import Any
 
 from onnx_lab._memory import give_memory_back
 from onnx_lab._progress import listener
+from onnx_lab._turns import measuring
 from onnx_lab.errors import BadInput
 from onnx_lab.measure import _entrants
 from onnx_lab.measure._benchmark import Account, Benchmark, Row, make_rows
 from onnx_lab.measure._doubts import find_doubts
 from onnx_lab.measure._entrants import DEFAULT_SEQ, Contestant, Shape
-from onnx_lab.measure._lock import measuring
 from onnx_lab.measure._result import this_machine
 from onnx_lab.measure._rounds import Rounds
 from onnx_lab.measure._stats import Speed

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
 from onnx_lab._metadata import module_of
+from onnx_lab._turns import measuring, waiting
 from onnx_lab.card import Card, Table, milliseconds
 from onnx_lab.errors import BadInput
 from onnx_lab.feeds import model_feeds
 from onnx_lab.measure._kinds import WORDS, kind_of, macs_of
-from onnx_lab.measure._lock import measuring, waiting
 from onnx_lab.measure._result import Machine, Result, this_machine
 from onnx_lab.model import Model
 from onnx_lab.runtime.client import Worker

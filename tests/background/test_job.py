@@ -50,6 +50,7 @@ def until(job: lab.Job, kind: str) -> None:
     while not (job.progress and job.progress["kind"] == kind) and not job.done and time.monotonic() < end:
         time.sleep(0.02)
     assert job.progress, job
+    assert job.progress["kind"] == kind, job
 
 
 @pytest.mark.slow
@@ -153,6 +154,31 @@ def test_a_hang_ends_in_time() -> None:
     with pytest.raises(WorkerError, match="did not end in time"):
         _ = bench(timeout_s=2.0).result
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.slow
+def test_in_turn_it_waits_for_a_measurement_and_none_begins_meanwhile() -> None:
+    m = lab.samples.tiny()
+    measuring = bench()
+    until(measuring, "round")
+    turn = lab.start("trace", m, m, [{"x": np.ones((1, 8), np.float32)}] * 200_000, in_turn=True)
+    beside = lab.start("quantize", m, name="beside")
+    until(turn, "waiting")
+    assert beside.result.name == "beside", "without it, nothing waits"
+    measuring.cancel()
+    until(turn, "tracing")
+    other = bench()
+    until(other, "waiting")
+    assert other.progress is not None
+    assert other.progress["for"].startswith(f"job {turn.number} of process")
+    turn.cancel()
+    until(other, "round")
+    other.cancel()
+
+
+@pytest.mark.slow
+def test_a_measurement_in_turn_does_not_wait_for_itself() -> None:
+    assert lab.start("bench", [lab.samples.tiny()], budget_s=0.5, in_turn=True).wait(30).result.rows
 
 
 @pytest.mark.slow

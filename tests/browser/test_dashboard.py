@@ -52,6 +52,13 @@ def test_keys_select_a_row_and_the_charts_follow(shared: Opener) -> None:
     notebook.ask(FORTY)
     notebook.wait(lambda: rows(notebook).count() == 40, "forty rows")
     notebook.wait(lambda: notebook.page.locator(".ol-chart .js-plotly-plot").count() == 3, "three charts")
+    for width in (1280, 1024, 640):
+        notebook.page.set_viewport_size({"width": width, "height": 900})
+        notebook.page.wait_for_timeout(300)
+        over = notebook.page.locator(".ol-table").evaluate("e => e.scrollWidth - e.clientWidth")
+        assert over <= 1, f"{over} px of the table are cut off in a window of {width} px"
+        notebook.screenshot(f"{width}")
+    notebook.page.set_viewport_size({"width": 1280, "height": 900})
     rows(notebook).nth(3).click()
     notebook.wait(lambda: rows(notebook).nth(3).get_attribute("aria-selected") == "true", "the click")
     rows(notebook).nth(3).press("ArrowDown")
@@ -95,18 +102,21 @@ def test_a_reload_and_a_restart(shared: Opener) -> None:
     run_to_the_end(notebook)
     names = rows(notebook).locator("th").all_inner_texts()
     assert len(names) == 3
+    assert not notebook.output(1).locator(".ol-saved").is_visible(), "what is for later is not seen beside it"
     notebook.save()
     notebook.reload()
     notebook.wait(lambda: rows(notebook).count() == 3, "the rows after a reload")
+    assert not notebook.output(1).locator(".ol-saved").is_visible()
     assert field(notebook, "seconds").input_value() == "2"
     notebook.restart()
     notebook.reload()
     # the live page died with its kernel, and JupyterLab says so in the console; what follows is why that is no harm
     notebook.wait(lambda: any("widget model not found" in e for e in notebook.watch.errors), "the dead widget")
     notebook.watch.errors[:] = [e for e in notebook.watch.errors if "widget model not found" not in e]
-    saved = notebook.output(1).locator("details", has_text="as it is saved")
-    saved.locator("summary").first.click()
+    saved = notebook.output(1).locator(".ol-saved")
+    assert saved.is_visible()
     assert "m-optimized-int8" in saved.inner_text()
+    notebook.screenshot("restarted")
     notebook.set_source(1, "import onnx_lab as lab\nboard = lab.dashboard(resume=True)\nboard")
     notebook.run(1)
     notebook.wait(lambda: rows(notebook).count() == 3, "the rows after a restart")

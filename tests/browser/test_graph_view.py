@@ -128,13 +128,13 @@ def test_search_keys_selection_themes_and_what_stays(shared: Opener) -> None:
         notebook.theme(theme)
         assert too_faint(page, ".olv") == []
         notebook.screenshot(theme)
+    assert not notebook.output(1).locator(".ol-saved").is_visible(), "what is for later is not seen beside it"
     notebook.save()
     notebook.restart()
     notebook.reload()
     # the widget died with its kernel, and JupyterLab says so; what follows is why that is no harm
     notebook.wait(lambda: any("widget model not found" in e for e in notebook.watch.errors), "the dead widget")
     notebook.watch.errors[:] = [e for e in notebook.watch.errors if "widget model not found" not in e]
-    saved = notebook.output(1).locator("details", has_text="as it is saved")
-    saved.locator("summary").first.click()
+    saved = notebook.output(1).locator(".ol-saved")
     assert "graph of tiny → tiny-simplified" in saved.inner_text()
     assert saved.locator("img").evaluate("async i => { await i.decode(); return i.naturalWidth; }") > 100

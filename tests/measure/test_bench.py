@@ -184,7 +184,7 @@ def children() -> list[str]:
 @pytest.mark.slow
 def test_one_measurement_at_a_time(tiny: Model) -> None:
     code = (
-        "import time\nfrom onnx_lab.measure._lock import measuring\n"
+        "import time\nfrom onnx_lab._turns import measuring\n"
         "with measuring(lambda *_: None):\n    print('held', flush=True); time.sleep(1.5)\n"
     )
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

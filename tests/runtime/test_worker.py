@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from onnx_lab.errors import BadInput, BadModel, ProviderError, WorkerError
 from onnx_lab.feeds import model_feeds
 from onnx_lab.model import SESSION_KEY, Model
 from onnx_lab.runtime import client
+from onnx_lab.runtime._child import Child
 from onnx_lab.runtime.client import POOL_SIZE, Worker, session
 from onnx_lab.runtime.target import Target
 
@@ -155,6 +158,31 @@ def test_an_interrupt_ends_the_child_at_once(tiny: Model) -> None:
             w.time_block(model_feeds(tiny), min_seconds=60)
         assert time.monotonic() - start < 2
         assert not Path(f"/proc/{pid_of(w)}").exists(), "no zombie"
+
+
+class ForkedAtAnInterrupt(subprocess.Popen):  # type: ignore[type-arg]
+    """The interrupt comes when the process is there, and before who asked for it knows of it."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)  # type: ignore[call-overload]
+        started.append(self.pid)
+        signal.raise_signal(signal.SIGINT)
+
+
+started: list[int] = []
+
+
+@pytest.mark.parametrize("start", [lambda: Child(1), lambda: lab.start("optimize", lab.samples.tiny())])
+def test_an_interrupt_in_the_middle_of_a_start_leaves_no_process(
+    start: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp = set(os.listdir(tempfile.gettempdir()))
+    monkeypatch.setattr(subprocess, "Popen", ForkedAtAnInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert gone(started.pop())
+    assert not started
+    assert not {f for f in set(os.listdir(tempfile.gettempdir())) - tmp if f.startswith("onnx-lab-")}
 
 
 @pytest.mark.slow

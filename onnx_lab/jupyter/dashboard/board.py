@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab.errors import BadInput, missing
+from onnx_lab.jupyter import _stays
 from onnx_lab.jupyter.dashboard import changes, snapshot, store
 from onnx_lab.jupyter.dashboard.conductor import Conductor
 from onnx_lab.jupyter.dashboard.desk import Desk
@@ -92,16 +93,18 @@ class Dashboard:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widgets; beside them the card, for front ends that have none."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._view.widget.model_id}
-        return {_WIDGET: view, "text/html": self._repr_html_(), "text/plain": repr(self)}
+        return {**self._live(), "text/html": self._repr_html_(), "text/plain": repr(self)}
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self._repr_mimebundle_(), raw=True)
+        display({**self._live(), "text/plain": _stays.live(snapshot.title(self.state))}, raw=True)
         # a second output outlives the widgets: a restarted kernel and a saved notebook still show the table
         self._saved_in_notebook.append(display(self._saved(), raw=True, display_id=True))
         self._view.pace.ask()
+
+    def _live(self) -> dict[str, Any]:
+        return {_WIDGET: {"version_major": 2, "version_minor": 0, "model_id": self._view.widget.model_id}}
 
     def _saved(self) -> dict[str, str]:
         return {"text/html": snapshot.html(self.state), "text/plain": repr(self)}

@@ -220,7 +220,7 @@ class Conductor:
     def _hear_bench(self, job: Job) -> None:
         event = job.progress or {}
         if event.get("kind") == "waiting":
-            self._say(f"waiting for {event['for']}, which is measuring")
+            self._say(worded(event))
         if event.get("kind") == "round" and not job.done:
             self._say_round(event)
             self.store.learn(lambda s: facts.timed(s, event["rows"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onnx_lab.card import Card, Table
+from onnx_lab.jupyter._stays import saved
 from onnx_lab.jupyter.dashboard import table
 from onnx_lab.jupyter.dashboard.judge import answers, words
 from onnx_lab.jupyter.dashboard.lines import walk
@@ -40,11 +41,8 @@ def title(state: State) -> str:
 
 
 def html(state: State) -> str:
-    """Folded, because the live dashboard stands above it; where that is gone, this is what is left."""
-    from html import escape
-
-    body = card(state).html()
-    return f"<details><summary>{escape(title(state))}, as it is saved in this notebook</summary>{body}</details>"
+    """What is left where the live dashboard is gone."""
+    return saved(title(state), card(state).html())
 
 
 def _table(state: State) -> Table:

@@ -9,6 +9,7 @@ import traitlets as t
 from anywidget import AnyWidget
 
 from onnx_lab.card import megabytes, milliseconds
+from onnx_lab.jupyter._stays import STYLE
 from onnx_lab.jupyter.dashboard.judge import answers, lost
 from onnx_lab.jupyter.dashboard.parts import script
 from onnx_lab.jupyter.dashboard.state import State, Variant
@@ -30,7 +31,7 @@ class VariantTable(AnyWidget):
     """
 
     _esm = script("table")
-    _css = (_HERE / "look.css").read_text(encoding="utf-8")
+    _css = STYLE % "ol-board" + (_HERE / "look.css").read_text(encoding="utf-8")
     columns = t.List().tag(sync=True)
     rows = t.List().tag(sync=True)
     selected = t.Unicode("").tag(sync=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from onnx_lab.errors import BadInput, did_you_mean, missing
+from onnx_lab.jupyter import _stays
 from onnx_lab.measure.diff import GraphDiff, diff
 from onnx_lab.model import Model
 from onnx_lab.plots.graph import still
@@ -80,19 +81,20 @@ class GraphView:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widget; beside it the picture and the table, for front ends that have none."""
         self._widget.send_the_rest()
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
-        return {_WIDGET: view, "text/html": self._repr_html_(), "text/plain": repr(self)}
+        return {**self._live(), "text/html": self._repr_html_(), "text/plain": repr(self)}
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}
-        display({_WIDGET: view, "text/plain": repr(self)}, raw=True)
+        title = f"graph of {self._sheet.flat.name}"
+        display({**self._live(), "text/plain": _stays.live(title)}, raw=True)
         # a second output outlives the widget: a restarted kernel and a saved notebook still show picture and table
-        words = f"graph of {self._sheet.flat.name}, as it is saved in this notebook"
-        html = f"<details><summary>{words}</summary>{self._repr_html_()}</details>"
+        html = _stays.saved(title, self._repr_html_())
         display({"text/html": html, "text/plain": repr(self)}, raw=True)
         self._widget.send_the_rest()
+
+    def _live(self) -> dict[str, Any]:
+        return {_WIDGET: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}}
 
 
 def view(m: Model, other: Model | None = None, *, color: Any = None, tool: str = "lab") -> GraphView | None:

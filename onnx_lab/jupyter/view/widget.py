@@ -10,6 +10,7 @@ from typing import Any
 import traitlets as t
 from anywidget import AnyWidget
 
+from onnx_lab.jupyter._stays import STYLE
 from onnx_lab.plots.graph.sheet import Sheet
 
 _HERE = Path(__file__).parent
@@ -30,7 +31,7 @@ class GraphWidget(AnyWidget):
 
     # texts, not paths: anywidget would watch files for changes
     _esm = "\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("graph", "paint", "side", "view"))
-    _css = (_HERE / "look.css").read_text(encoding="utf-8")
+    _css = STYLE % "olv" + (_HERE / "look.css").read_text(encoding="utf-8")
     title = t.Unicode("").tag(sync=True)
     height = t.Int(560).tag(sync=True)
     first = t.Bytes(b"").tag(sync=True)

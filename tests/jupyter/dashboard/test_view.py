@@ -237,7 +237,7 @@ def test_without_widgets_it_is_a_card_with_tables(board: Dashboard) -> None:
             assert v.name in text
         assert "%onnx_quantize" in text
         assert "random feeds" in text
-    assert "<details>" in board._saved()["text/html"]
+    assert "<details class='ol-saved' open>" in board._saved()["text/html"]
 
 
 @pytest.mark.slow
