@@ -18,7 +18,7 @@ from onnx_lab.jupyter.dashboard.state import State
 from onnx_lab.jupyter.dashboard.store import Store
 from onnx_lab.model import Model
 from onnx_lab.runtime.target import Target
-from onnx_lab.task import Task
+from onnx_lab.task import Dataset, Task
 
 if TYPE_CHECKING:
     from onnx_lab.jupyter.dashboard.view import View
@@ -129,7 +129,12 @@ class Dashboard:
 
 
 def dashboard(
-    model: Any = None, *, task: Task | None = None, target: str | Target | None = None, resume: bool = False
+    model: Any = None,
+    *,
+    task: Task | None = None,
+    data: Dataset | None = None,
+    target: str | Target | None = None,
+    resume: bool = False,
 ) -> Dashboard:
     """A dashboard: pick a model, tick steps, run, compare, and take the best file home, by clicks.
 
@@ -142,7 +147,9 @@ def dashboard(
         What to begin with; text is a path, a hub name, or a sample such as ``"lab.samples.bert()"``. Default: picked
         in the dashboard.
     task : Task, optional
-        What accuracy means. Default: that of a sample; else outputs are compared with the model's own on random feeds.
+        What accuracy means. Default: that of a sample.
+    data : list of Feeds, optional
+        Where there is no task: what outputs are compared with the model's own on. Default: random feeds.
     target : str or Target, optional
         Where the variants run. Default: the CPU.
     resume : bool, default False
@@ -156,7 +163,8 @@ def dashboard(
     Raises
     ------
     BadInput
-        For a target that nobody knows; with `resume`, when there is no dashboard in the workspace.
+        For a target that nobody knows, or data that is no list of Feeds; with `resume`, when there is no dashboard in
+        the workspace.
     MissingExtra
         Without ipywidgets or anywidget.
 
@@ -178,7 +186,11 @@ def dashboard(
             raise BadInput(
                 f"task of type {type(task).__name__}", accepted="a Task", do="lab.Task(name, feeds, labels, classes)"
             )
-        state = replace(state, task=sources.give(task, "task"))
+        state = changes.pick_judge(state, task=sources.give(task, "task"))
+    elif data is not None:
+        name = sources.give(data, "data")
+        sources.data(name)
+        state = changes.pick_judge(state, data=name)
     if target is not None:
         state = replace(state, target=str(Target.of(target)))
     return Dashboard(state, sources)

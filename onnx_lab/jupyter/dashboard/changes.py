@@ -35,7 +35,13 @@ def pick_source(state: State, source: str, *, task: str = "", is_model: bool = F
     """Another model: what was found out about the last one goes."""
     if source == state.source:
         return state
-    return replace(state, source=source, is_model=is_model, task=task, variants=(), selected="")
+    state = pick_judge(state, task=task, data="" if task else state.data)
+    return replace(state, source=source, is_model=is_model, variants=(), selected="")
+
+
+def pick_judge(state: State, *, task: str = "", data: str = "") -> State:
+    """What the answers are judged by: a task, or feeds on which outputs are compared, or neither for random ones."""
+    return replace(state, task=task, data=data)
 
 
 def tick(state: State, index: int, on: bool) -> State:

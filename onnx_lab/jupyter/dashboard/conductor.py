@@ -24,6 +24,7 @@ from onnx_lab.model import Model
 
 #: Seconds that a search may measure, for each second that one benchmark may.
 _SEARCH = 3
+_RANDOM = "random feeds"
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,8 @@ class Conductor:
 
     def _ask(self, v: Variant, base: Model) -> None:
         """Accuracy on the task, or cosine to the first row's outputs; what was asked before is not asked again."""
-        text = self.store.state.task
-        task = self.sources.task(text)
-        asked = task.name if task else "random feeds"
+        data, task = self.store.state.data, self.sources.task(self.store.state.task)
+        asked = task.name if task else data or _RANDOM
         if v.asked == asked or not v.path:
             return
         self._say(f"asking {v.name}")
@@ -199,7 +199,7 @@ class Conductor:
         else:
             from onnx_lab.measure._judging import random_batches
 
-            feeds = random_batches(base)
+            feeds = self.sources.data(data) if data else random_batches(base)
             found = self._result(start("compare", base, self.model(v), feeds, target=v.target, job_name=v.name))
             self._learn(v.id, asked=asked, accuracy=None, **facts.of_comparison(found))
         self.store.learn(judged)
@@ -229,15 +229,16 @@ class Conductor:
         self.store.change(changes.with_baseline)
         base, state = self._made_baseline(), self.store.state
         task, m, b = self.sources.task(state.task), state.measuring, state.budget
+        data = self.sources.data(state.data) if state.data else None
         feeds = next(iter(self.sources.feeds(state.source)), "")
         job = start(
-            "best", base, task, target="auto", calibration=self.sources.value(feeds) if feeds else None, batch=m.batch,
-            seq=m.seq, max_points_lost=b.points, min_cosine=b.cosine, max_ms=b.ms, max_mb=b.mb,
+            "best", base, task or data, target="auto", calibration=self.sources.value(feeds) if feeds else None,
+            batch=m.batch, seq=m.seq, max_points_lost=b.points, min_cosine=b.cosine, max_ms=b.ms, max_mb=b.mb,
             budget_s=_SEARCH * m.seconds, explain=False,
         )  # fmt: skip
         job.watch(self._hear_search)
         ranking = self._result(job)
-        self.store.change(lambda s: facts.from_ranking(s, ranking, feeds, task.name if task else "random feeds"))
+        self.store.change(lambda s: facts.from_ranking(s, ranking, feeds, task.name if task else state.data or _RANDOM))
 
     def _hear_search(self, job: Job) -> None:
         event = job.progress or {}

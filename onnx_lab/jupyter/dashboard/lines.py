@@ -90,10 +90,24 @@ def bench_line(state: State) -> str:
     return f"speed = %onnx_bench {{board.models}} --batch {m.batch} --seq {m.seq} --budget-s {m.seconds:g}"
 
 
+def judge_line(state: State) -> str:
+    """What the answers are asked with; empty for random feeds, which no line of a notebook has.
+
+    Examples
+    --------
+    >>> judge_line(State("a", task="net.task")), judge_line(State("a", source="m", is_model=True, data="texts"))
+    ('%onnx_accuracy m net.task', '%onnx_compare m m2 texts')
+    """
+    if state.task:
+        return f"%onnx_accuracy m {state.task}"
+    return f"%onnx_compare {first(state)} m2 {state.data}" if state.data else ""
+
+
 def verdict_line(state: State) -> str:
     """``%onnx_verdict`` with the budget."""
     b = state.budget
-    limits = [f"--task {state.task} --max-points-lost {b.points:g}" if state.task else f"--min-cosine {b.cosine:g}"]
+    limits = [f"--data {state.data}"] if state.data else []
+    limits += [f"--task {state.task} --max-points-lost {b.points:g}" if state.task else f"--min-cosine {b.cosine:g}"]
     limits += [f"--max-ms {b.ms:g}"] if b.ms is not None else []
     limits += [f"--max-mb {b.mb:g}"] if b.mb is not None else []
     return " ".join(["%onnx_verdict {list(board.models.values())} --speed speed", *limits])
@@ -101,8 +115,8 @@ def verdict_line(state: State) -> str:
 
 def best_line(state: State, of: str = "m") -> str:
     """``%onnx_best`` as the button would run it."""
-    task = [state.task] if state.task else []
-    return " ".join(["%onnx_best", of, *task, f"--batch {state.measuring.batch} --seq {state.measuring.seq}"])
+    judge = [j] if (j := state.task or state.data) else []
+    return " ".join(["%onnx_best", of, *judge, f"--batch {state.measuring.batch} --seq {state.measuring.seq}"])
 
 
 def takes_target(verb: str) -> bool:

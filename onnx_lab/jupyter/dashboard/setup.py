@@ -12,13 +12,14 @@ import ipywidgets as w
 from onnx_lab.errors import BadInput
 from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.desk import Desk, put
-from onnx_lab.jupyter.dashboard.lines import bench_line, verdict_line
+from onnx_lab.jupyter.dashboard.lines import bench_line, judge_line, verdict_line
 from onnx_lab.jupyter.dashboard.parts import code_html, number_or_none, pairs, plain, show
 from onnx_lab.jupyter.dashboard.sources import SAMPLES, export_line, sample_name
 from onnx_lab.jupyter.dashboard.state import Budget, State
 
+_OWN = "<span class='ol-dim'>The outputs are compared with the model's own.</span>"
 _WAITING = "<span class='ol-dim'>looking what runs here …</span>"
-_RANDOM = "none: compare outputs on random feeds"
+_RANDOM, _COMPARED = "none: compare outputs on random feeds", "none: compare outputs on {}"
 
 
 class Setup:
@@ -32,16 +33,16 @@ class Setup:
             placeholder="a variable, a path, a sample, a hub name", options=desk.sources.models(),
             value=state.source, continuous_update=False,
         )  # fmt: skip
-        tasks = self._tasks(state)
         self.task = kit.field(
-            w.Dropdown, "Task", "lead", tip="Task: what accuracy means", options=tasks, value=state.task
-        )
+            w.Dropdown, "Task", "lead", tip="Task: what accuracy means, or data to compare outputs on",
+            options=self._judges(state), value=state.task or state.data,
+        )  # fmt: skip
         self.target = kit.field(
             w.Dropdown, "Target", "lead", tip="Target: where it runs", options=pairs([state.target]), value=state.target
         )
         self.model_line, self.task_note, self.providers = kit.magic(), kit.magic(), kit.html(_WAITING)
         self.model.observe(desk.heard(self._pick), "value")
-        self.task.observe(desk.heard(lambda c: desk.choose(lambda s: replace(s, task=c["new"]))), "value")
+        self.task.observe(desk.heard(self._judge), "value")
         self.target.observe(desk.heard(lambda c: desk.choose(lambda s: replace(s, target=c["new"]))), "value")
         self.widget = kit.row(
             kit.column(self.model, self.model_line, name="part"),
@@ -56,12 +57,11 @@ class Setup:
         sent += put(self.model_line, value=code_html("" if state.is_model else export_line(state.source)))
         if not self.desk.conductor.activity.busy:  # a cell may have made new ones; while a job tells news, none looks
             sent += put(self.model, options=tuple(self.desk.sources.models()))
-        tasks = self._tasks(state)
-        if tuple(self.task.options) != tuple(tasks):
-            self.task.options = tasks
-        sent += put(self.task, value=state.task)
-        note = "" if state.task else "<span class='ol-dim'>The outputs are compared with the model's own.</span>"
-        sent += put(self.task_note, value=code_html(f"%onnx_accuracy m {state.task}") if state.task else note)
+        judges = self._judges(state)
+        if tuple(self.task.options) != tuple(judges):
+            self.task.options = judges
+        sent += put(self.task, value=state.task or state.data)
+        sent += put(self.task_note, value=code_html(judge_line(state)) or _OWN)
         return sent + self._draw_target(state)
 
     def _draw_target(self, state: State) -> int:
@@ -79,9 +79,17 @@ class Setup:
         still = task or _still(self.desk.store.state, self.desk)
         self.desk.choose(lambda s: changes.pick_source(s, source, task=still, is_model=ready))
 
-    def _tasks(self, state: State) -> list[tuple[str, str]]:
-        found = self.desk.sources.tasks(state.source)
-        return pairs([*found, *([state.task] if state.task and state.task not in found else [])], _RANDOM)
+    def _judge(self, change: Any) -> None:
+        name = change["new"]
+        kind = "data" if name in self.desk.sources.feeds("") else "task"
+        self.desk.choose(lambda s: changes.pick_judge(s, **{kind: name}))
+
+    def _judges(self, state: State) -> list[tuple[str, str]]:
+        """Tasks, then lists of Feeds; what is chosen is among them also when its name is gone."""
+        tasks, feeds = self.desk.sources.tasks(state.source), self.desk.sources.feeds("")
+        tasks += [state.task] if state.task and state.task not in tasks else []
+        feeds += [state.data] if state.data and state.data not in feeds else []
+        return [*pairs(tasks, _RANDOM), *((_COMPARED.format(d), d) for d in feeds)]
 
 
 class Asked:

@@ -17,7 +17,7 @@ def card(state: State) -> Card:
     m = state.measuring
     facts = [
         ("model", state.source or "none yet"),
-        ("answers", state.task or "compared with the model's own, on random feeds"),
+        ("answers", state.task or f"compared with the model's own, on {state.data or 'random feeds'}"),
         ("target", state.target),
     ]
     if state.variants:

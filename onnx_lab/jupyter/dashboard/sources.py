@@ -76,6 +76,20 @@ class Sources:
         here = [t for t in names.fitting(("list", "tuple", "Batches")) if _is_feeds(names.get(t)) and "task" not in t]
         return _once([*([f"{own}.calibration"] if own and SAMPLES[own].with_task else []), *here])
 
+    def data(self, text: str) -> Any:
+        """The feeds of this name.
+
+        Raises
+        ------
+        BadInput
+            When it names nothing here, or something else.
+        """
+        found = self.value(text)
+        if isinstance(found, str) or not _is_feeds(found):
+            what = "no name here" if isinstance(found, str) else f"a {type(found).__name__}"
+            raise BadInput(f"{text} is {what}", accepted="the name of a list of Feeds (dicts of input name to array)")
+        return found
+
     def resolve(self, source: str) -> Any:
         """The object or path that a source's words mean; loads a sample, which may take seconds.
 
@@ -159,7 +173,8 @@ def export_line(source: str) -> str:
 
 
 def _is_feeds(value: Any) -> bool:
-    return bool(len(value)) and isinstance(value[0], dict) and all(hasattr(x, "shape") for x in value[0].values())
+    first = value[0] if hasattr(value, "__getitem__") and len(value) else None
+    return isinstance(first, dict) and all(hasattr(x, "shape") for x in first.values())
 
 
 def _once(words: list[str]) -> list[str]:

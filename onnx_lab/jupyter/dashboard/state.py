@@ -80,7 +80,7 @@ class Variant:
     path : str
         The file in the workspace, empty until it is made.
     asked : str
-        What its answers were judged by: the task's name, or ``"random feeds"``.
+        What its answers were judged by: the task's name, that of the data, or ``"random feeds"``.
     ratio : float or None
         Times as fast as the first variant, with its 99 % limits.
     verdict, speed : str
@@ -125,8 +125,9 @@ class State:
         As in a magic's line: the name of a variable, a path, a hub name, or ``lab.samples.bert()``.
     is_model : bool
         The source is a Model already, and its first line is no export.
-    task : str
-        Likewise; empty for random feeds.
+    task, data : str
+        Likewise, at most one of them: what accuracy means, or feeds on which outputs are compared. Both are empty for
+        random feeds.
     drafts : tuple of Draft
         The steps of the form, in order.
     """
@@ -135,6 +136,7 @@ class State:
     source: str = ""
     is_model: bool = False
     task: str = ""
+    data: str = ""
     target: str = "cpu"
     drafts: tuple[Draft, ...] = ()
     budget: Budget = field(default_factory=Budget)

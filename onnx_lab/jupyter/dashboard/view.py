@@ -85,7 +85,7 @@ class View:
     def _rejudged(self) -> State:
         """The verdict follows the budget at once."""
         state = self.desk.store.state
-        key = (state.budget, state.task, tuple(v.id for v in state.variants))
+        key = (state.budget, state.task, state.data, tuple(v.id for v in state.variants))
         if key != self._judged:
             self._judged = key
             state = self.desk.store.learn(judged)

@@ -62,6 +62,19 @@ def test_a_run_makes_asks_and_times_each_row() -> None:
 
 
 @pytest.mark.slow
+def test_outputs_are_compared_on_data_of_the_notebook() -> None:
+    c = conductor("quantize", data="few")
+    state = run(c)
+    base, small = state.variants
+    assert (base.asked, small.asked, small.error) == ("few", "few", "")
+    own = lab.compare(c.model(base), c.model(small), c.sources.value("few"))
+    assert small.cosine == min(o.cosine_mean for o in own.outputs) < 1.0
+    c.store.change(lambda s: changes.pick_judge(s, data="gone"))
+    state = run(c)
+    assert "gone is no name here" in state.variants[1].error
+
+
+@pytest.mark.slow
 def test_what_fails_is_one_row_and_the_rest_goes_on() -> None:
     c = conductor("mixed_precision", "optimize")
     state = c.store.change(lambda s: changes.set_option(s, 1, "disable", "no_such_step"))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import ipywidgets as w
+import numpy as np
 import pytest
 
 import onnx_lab as lab
@@ -256,6 +257,8 @@ def test_it_comes_back_from_the_workspace(board: Dashboard) -> None:
 def test_what_a_dashboard_is_not_given() -> None:
     with pytest.raises(BadInput, match="task of type str"):
         lab.dashboard(lab.samples.tiny(), task="bert")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="data is a list"):
+        lab.dashboard(lab.samples.tiny(), data=[1, 2])
     with pytest.raises(BadInput, match="target 'gpu'"):
         lab.dashboard(lab.samples.tiny(), target="gpu")
 
@@ -270,6 +273,21 @@ def test_another_model_brings_its_own_task(board: Dashboard) -> None:
     assert "bert.task" in [v for _, v in board._view.setup.task.options]
     board._view.undo.click()
     assert len(drawn(board).variants) == 3
+
+
+def test_answers_are_judged_by_data_of_the_notebook(notebook: Any) -> None:
+    notebook.ns["texts"] = [{"x": np.zeros((2, 8), np.float32)}]
+    board = notebook.run("board = %onnx_lab m --data texts\nboard")
+    assert (board.state.task, board.state.data) == ("", "texts")
+    setup = board._view.setup
+    assert [v for _, v in setup.task.options] == ["", "texts"]
+    assert "%onnx_compare m m2 texts" in setup.task_note.value
+    assert "--data texts --min-cosine 0.99" in board._view.asked.verdict_line.value
+    setup.task.value = ""
+    assert drawn(board).data == ""
+    setup.task.value = "texts"
+    assert drawn(board).data == "texts"
+    assert "on texts" in repr(board)
 
 
 def test_the_magic_is_the_function(notebook: Any) -> None:
