@@ -53,6 +53,8 @@ def test_keys_select_a_row_and_the_charts_follow(shared: Opener) -> None:
     notebook.wait(lambda: rows(notebook).count() == 40, "forty rows")
     notebook.wait(lambda: notebook.page.locator(".ol-chart .js-plotly-plot").count() == 3, "three charts")
     for width in (1280, 1024, 640):
+        if width < 1024:
+            notebook.page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         notebook.page.set_viewport_size({"width": width, "height": 900})
         notebook.page.wait_for_timeout(300)
         over = notebook.page.locator(".ol-table").evaluate("e => e.scrollWidth - e.clientWidth")

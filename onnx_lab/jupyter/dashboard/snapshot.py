@@ -26,7 +26,7 @@ def card(state: State) -> Card:
     tables = [_table(state)] if state.variants else []
     notes = []
     if (best := state.best) is not None:
-        facts.append(("to make it", walk(state, best.steps)))
+        facts += [("to make it", lines)] if (lines := walk(state, best.steps)) else []
     if answers(state.variants) == "random feeds":
         notes.append("Without a task the outputs are compared with the model's own on random feeds.")
     return Card(title(state), facts, tables, notes)

@@ -24,7 +24,8 @@ class VariantTable(AnyWidget):
     Attributes
     ----------
     columns : list of dict
-        ``title``, and ``kind``: "num", "text", "more" (left out where it is narrow), "extra" (left out first).
+        ``title``, and ``kind``: "num", "text", "more" (left out where it is narrow), "extra" (left out first), "wrap"
+        (its title may take two lines).
     rows : list of dict
         ``id``, ``cells`` (texts), ``depth``, ``state``, ``tone``, ``taken``, ``bar`` (three shares of the width).
     selected : str
@@ -47,7 +48,7 @@ def columns(state: State) -> list[dict[str, Any]]:
         {"title": "size, MB", "kind": "num"},
         {"title": "latency, ms [99 %]", "kind": "num", "bar": True},
         {"title": "speed", "kind": "num more"},
-        {"title": "accuracy" if task else f"cosine, {asked}" if asked else "answers", "kind": "num"},
+        {"title": "accuracy" if task else f"cosine, {asked}" if asked else "answers", "kind": "num wrap"},
         {"title": "nodes", "kind": "num extra"},
         {"title": "ran by", "kind": "text extra"},
         {"title": "verdict", "kind": "text", "verdict": True},
