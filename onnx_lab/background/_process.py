@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,10 +104,12 @@ class Process:
         """Kill it and all below it; the first reason counts."""
         if not self.ended:
             self.ended, self._advice = why, advice
-        for pid in [*_below(self._child.pid), self._child.pid]:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                if pid != self._child.pid or self._child.poll() is None:
-                    os.kill(pid, 9)
+        if self._child.poll() is None:  # once it is reaped, its number may be another's
+            self._child.send_signal(signal.SIGSTOP)  # else it may start an engine between the look and the kill
+            for pid in _below(self._child.pid):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            self._child.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(5)
 

@@ -10,6 +10,8 @@ import pytest
 from lab_contrast import too_faint
 from lab_dashboard import FORTY, SELECT, SHOW, button, field, rows, status
 from lab_notebook import SETUP, Notebook
+from nbconvert import HTMLExporter
+from playwright.sync_api import BrowserContext
 
 pytestmark = pytest.mark.slow
 
@@ -123,6 +125,24 @@ def test_a_reload_and_a_restart(shared: Opener) -> None:
     notebook.run(1)
     notebook.wait(lambda: rows(notebook).count() == 3, "the rows after a restart")
     assert field(notebook, "seconds").input_value() == "2"
+
+
+def test_plain_html_has_cards_and_tables(shared: Opener, browser: BrowserContext) -> None:
+    notebook = shared(SHOW, "job = %onnx_bench m w --budget-s 1 --background\njob.wait()", "%onnx_view m")
+    notebook.run_all()
+    seconds(notebook, "1")
+    run_to_the_end(notebook)
+    notebook.wait_text(2, "done in")
+    html, _ = HTMLExporter().from_filename(notebook.save())
+    plain = notebook.path.with_suffix(".html")
+    plain.write_text(html)
+    page = browser.new_page()
+    page.goto(plain.as_uri(), wait_until="domcontentloaded")
+    words = page.locator("body").inner_text()
+    for seen in ("m-optimized-int8", "keeps the answers", "benchmark against m", "graph of tiny"):
+        assert seen in words, seen
+    assert page.locator("details img").evaluate("async i => { await i.decode(); return i.naturalWidth; }") > 100
+    page.close()
 
 
 def test_two_dashboards_in_one_notebook(shared: Opener) -> None:
