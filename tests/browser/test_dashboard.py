@@ -5,13 +5,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 from lab_contrast import too_faint
 from lab_dashboard import FORTY, SELECT, SHOW, button, field, rows, status
 from lab_notebook import SETUP, Notebook
 from nbconvert import HTMLExporter
-from playwright.sync_api import BrowserContext
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
 
 pytestmark = pytest.mark.slow
 
