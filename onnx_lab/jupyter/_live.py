@@ -18,6 +18,7 @@ from typing import Any
 from onnx_lab.card import DIM
 from onnx_lab.errors import Stopped
 from onnx_lab.jupyter import _panel
+from onnx_lab.jupyter._left import TimeLeft
 from onnx_lab.jupyter._place import Place
 
 #: Nothing is shown for work shorter than this.
@@ -59,7 +60,8 @@ class Live:
         self._weight = 0
         self._over = threading.Event()
         self._event: Any = None
-        self._since: tuple[str, float, float] | None = None  # kind of event, when it came first, how much was done
+        self._left = TimeLeft()
+        self._ends: float | None = None
         self.note = ""  #: where it works, when that is worth saying
         self.printed: Callable[[], str] = str  #: what it printed; its last line is shown where nothing else is known
 
@@ -69,9 +71,7 @@ class Live:
             self._event = None
             return
         now = time.monotonic()
-        if self._since is None or self._since[0] != event["kind"]:
-            self._since = event["kind"], now, float(event.get("done", 0.0))
-        self._event = event
+        self._event, self._ends = event, self._left.end(event, now)
         if event["kind"] in _OFTEN_SHORT and not self.place.shown and now - self._started < PATIENCE_SECONDS:
             return
         if self._active and now - self._drawn >= max(_SHORTEST_GAP, self._weight / _BYTES_PER_SECOND):
@@ -121,7 +121,7 @@ class Live:
 
     def _content(self) -> tuple[str, str]:
         if self._event is not None:
-            event, left = self._event, self._left_s(self._event)
+            event, left = self._event, None if self._ends is None else self._ends - time.monotonic()
             if "of" not in event and "state" in event:
                 event = {**event, "state": f"{event['state']} · {self._elapsed()}"}
             return _panel.render(self._title, event, left_s=left, foot=self._foot, note=self.note)
@@ -129,18 +129,6 @@ class Live:
         if self._foot:
             return _panel.render(self._title, {"state": self._elapsed()}, foot=self._foot, note=self.note or said)
         return quiet_line(" · ".join(filter(None, [f"{self._title} … {self._elapsed()}", said])))
-
-    def _left_s(self, event: Any) -> float | None:
-        """Seconds left: told where it counts seconds, else as many as it took so far for each one done."""
-        if "of" not in event or "done" not in event or self._since is None:
-            return None
-        left, now = event["of"] - event["done"], time.monotonic()
-        if event["kind"] == "round":
-            return float(left)
-        _, since, before = self._since
-        if event["done"] <= before or now - since < 1.0:
-            return None
-        return float(left * (now - since) / (event["done"] - before))
 
     def _elapsed(self) -> str:
         return _panel.span(time.monotonic() - self._started)

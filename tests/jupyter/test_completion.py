@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import pytest
 
 BENCH = ["--batch", "--seq", "--targets", "--against", "--budget-s", "--feeds", "--threads", "--seed"]
-JOB = ["--background", "--memory-mb", "--timeout-s"]
+JOB = ["--background", "--memory-mb", "--timeout-s", "--in-turn"]
 
 
 class Module:

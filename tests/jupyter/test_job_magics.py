@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -66,7 +67,7 @@ class KernelShell:
 @pytest.mark.parametrize("verb", VERBS)
 def test_heavy_steps_have_the_options_of_a_job_and_others_have_not(notebook: Any, verb: str) -> None:
     manual = str(notebook.run(f"%onnx_{verb} -h"))
-    for option in ("--background", "--memory-mb", "--timeout-s"):
+    for option in ("--background", "--memory-mb", "--timeout-s", "--in-turn"):
         assert (option in manual) == (verb in HEAVY), option
     assert "--no-background" not in manual
     own = {p.name for p in signature_of(verb).parameters if p.own}
@@ -228,6 +229,18 @@ def test_two_benchmarks_take_turns_and_say_so(notebook: Any) -> None:
     assert not second.done
     first.cancel()
     assert second.wait(30).state == "done", "the lock is free as soon as its holder is gone"
+
+
+@pytest.mark.slow
+def test_in_turn_a_step_of_the_kernel_waits_for_a_benchmark(notebook: Any) -> None:
+    notebook.run("job = %onnx_bench m --budget-s 30 --background")
+    job = notebook.ns["job"]
+    while not (job.progress and job.progress["kind"] == "round"):
+        time.sleep(0.05)
+    assert notebook.run("%onnx_simplify m --name beside").name == "beside"
+    threading.Timer(1.0, job.cancel).start()
+    assert notebook.run("%onnx_simplify m --name after --in-turn").name == "after"
+    assert job.state == "cancelled"
 
 
 @pytest.mark.slow

@@ -7,13 +7,16 @@ store at once. A variant that fails is marked with the reason, and the rest goes
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from onnx_lab.background._words import told as worded
 from onnx_lab.background.job import Job, start
 from onnx_lab.errors import BadInput, OnnxLabError, Stopped
+from onnx_lab.jupyter._left import TimeLeft
+from onnx_lab.jupyter._panel import span
 from onnx_lab.jupyter.dashboard import changes, facts
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.lines import arguments, takes_target
@@ -29,16 +32,35 @@ _RANDOM = "random feeds"
 
 @dataclass(frozen=True)
 class Activity:
-    """What is being done now, in words, and how much of it is behind (0 to 1; None where nobody knows)."""
+    """What is being done now, in words, and how much of it is behind (0 to 1; None where nobody knows).
+
+    `more` is what it told last, `since` when it began and `ends` when it will be over, on the clock of
+    ``time.monotonic``; None where that cannot be told yet.
+    """
 
     words: str = ""
     share: float | None = None
     error: str = ""
+    more: str = ""
+    since: float = 0.0
+    ends: float | None = None
 
     @property
     def busy(self) -> bool:
         """Whether there is anything under way."""
         return bool(self.words)
+
+    def far(self, now: float) -> str:
+        """How far it is: what it told, and the time it has left, or has taken.
+
+        Examples
+        --------
+        >>> Activity("asking m", more="batch 3 of 9", since=0, ends=20).far(8), Activity("exporting", since=0).far(8)
+        ('batch 3 of 9 · 12 s left', '8 s')
+        """
+        took = now - self.since
+        time_ = f"{span(self.ends - now)} left" if self.ends is not None else span(took) if took >= 1 else ""
+        return " · ".join(filter(None, [self.more, time_]))
 
 
 class Conductor:
@@ -58,6 +80,8 @@ class Conductor:
         self._models: dict[str, Model] = {}
         self._lock = threading.Lock()
         self._stop = False
+        self._over = threading.Event()
+        self._left = TimeLeft()
         self._job: Job | None = None
         self._thread: threading.Thread | None = None
 
@@ -103,9 +127,11 @@ class Conductor:
             if self.activity.busy:
                 return
             self._stop = False
+            self._over.clear()
             self._say(words)
         self._thread = threading.Thread(target=self._conduct, args=(work,), daemon=True, name="onnx_lab dashboard")
         self._thread.start()
+        threading.Thread(target=self._tick, daemon=True, name="onnx_lab dashboard clock").start()
 
     def _conduct(self, work: Callable[[], None]) -> None:
         error = ""
@@ -117,7 +143,13 @@ class Conductor:
             error = told(e)
         self.store.learn(lambda s: _looked_at(judged(_settled(s))))
         self.activity = Activity(error=error)
+        self._over.set()
         self._on_news()
+
+    def _tick(self) -> None:
+        """Time goes on without news."""
+        while not self._over.wait(1.0):
+            self._on_news()
 
     def _run(self) -> None:
         self.store.change(changes.planned)
@@ -211,7 +243,7 @@ class Conductor:
             return
         contestants = {v.name: (self.model(v), v.target) for v in rows}
         m = state.measuring
-        self._say("starting the benchmark", 0.0)
+        self._say("measuring", 0.0)
         job = start("bench", contestants, batch=m.batch, seq=m.seq, budget_s=m.seconds, against=rows[0].name)
         job.watch(self._hear_bench)
         speed = self._result(job)
@@ -219,10 +251,7 @@ class Conductor:
 
     def _hear_bench(self, job: Job) -> None:
         event = job.progress or {}
-        if event.get("kind") == "waiting":
-            self._say(worded(event))
         if event.get("kind") == "round" and not job.done:
-            self._say_round(event)
             self.store.learn(lambda s: facts.timed(s, event["rows"]))
 
     def _search(self) -> None:
@@ -236,24 +265,26 @@ class Conductor:
             batch=m.batch, seq=m.seq, max_points_lost=b.points, min_cosine=b.cosine, max_ms=b.ms, max_mb=b.mb,
             budget_s=_SEARCH * m.seconds, explain=False,
         )  # fmt: skip
-        job.watch(self._hear_search)
         ranking = self._result(job)
         self.store.change(lambda s: facts.from_ranking(s, ranking, feeds, task.name if task else state.data or _RANDOM))
-
-    def _hear_search(self, job: Job) -> None:
-        event = job.progress or {}
-        if event.get("kind") == "making":
-            self._say(f"making {event['name']}")
-        elif event.get("kind") == "round" and not job.done:
-            self._say_round(event)
 
     # -- small things -----------------------------------------------------------------------------------------------
 
     def _result(self, job: Job) -> Any:
         self._job = job
+        job.watch(self._hear)
         if self._stop:
             job.cancel()
         return job.result
+
+    def _hear(self, job: Job) -> None:
+        event = job.progress
+        if job.done or event is None or event["kind"] == "end":
+            return
+        ends = self._left.end(event, time.monotonic())
+        share = event["done"] / event["of"] if event.get("of") and "done" in event else None
+        self.activity = replace(self.activity, more=worded(event), share=share, ends=ends)
+        self._on_news()
 
     def _keep(self, v: Variant, model: Model) -> None:
         self._models[v.id] = model
@@ -271,11 +302,9 @@ class Conductor:
     def _learn(self, id: str, **found: Any) -> None:  # noqa: A002  (the field's name)
         self.store.learn(lambda s: changes.learn(s, id, **found))
 
-    def _say_round(self, event: Mapping[str, Any]) -> None:
-        self._say(f"measuring, {worded(event)}", event["done"] / event["of"])
-
     def _say(self, words: str, share: float | None = None) -> None:
-        self.activity = Activity(words, share)
+        self._left = TimeLeft()
+        self.activity = Activity(words, share, since=time.monotonic())
         self._on_news()
 
 

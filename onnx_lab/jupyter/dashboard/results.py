@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -47,9 +48,11 @@ class RunBar:
             words, tone = self.desk.said or now.error, " class='ol-bad'"
         elif not now.busy:
             words = _outcome(state)
-        said = f"<div role='status' aria-live='polite'{tone}>{escape(words)}</div>"
+        said = f"<span role='status' aria-live='polite'{tone}>{escape(words)}</span>"
         if not now.busy:
             return said
+        if far := now.far(time.monotonic()):  # no part of the status: a screen reader would read each second
+            said += f"<span class='ol-dim'> · {escape(far)}</span>"
         percent = round(100 * (now.share or 0.0))
         known = "" if now.share is None else f" aria-valuenow='{percent}'"
         width = "" if now.share is None else f" style='width:{percent}%'"

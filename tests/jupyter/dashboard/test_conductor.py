@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,6 +174,16 @@ def test_the_verdict_follows_the_budget_without_a_measurement() -> None:
     tight = judged(replace(s, budget=replace(s.budget, ms=15, mb=5)))
     assert tight.best is None
     assert tight.variants[0].verdict == "over 15 ms; over 5 MB"
+
+
+@pytest.mark.slow
+def test_it_tells_how_far_it_is() -> None:
+    told: list[str] = []
+    c = conductor("quantize", task="task")
+    c._on_news = lambda: told.append(f"{c.activity.words}: {c.activity.far(time.monotonic())}")
+    run(c)
+    assert any(re.match(r"measuring: \d of 1 s · \d s left$", t) for t in told), told
+    assert any(t.startswith("measuring: starting processes for net, net-int8") for t in told), told
 
 
 def test_an_error_is_one_line_with_what_to_do() -> None:
