@@ -151,14 +151,14 @@ class Job(Shown):
         return Card(f"job {self.number}: {self.verb} {self.name}".rstrip(), facts, notes=notes)
 
     def _ipython_display_(self) -> None:
-        """Show the card, unless a panel of this job is in the same cell; the first time, a notebook shows a panel."""
+        """Nothing where its panel is in the same cell; else what the doors of a notebook show of it, or its card."""
         from IPython.display import display
 
+        if self.on_display is not None and self.on_display():
+            return
         # named, not imported: the doors lie above this room, and are only there when somebody has opened them
         doors = sys.modules.get("onnx_lab.jupyter")
-        if self.on_display is None and not self.done and doors is not None:
-            doors.show_job(self)
-        if self.on_display is None or not self.on_display():
+        if doors is None or not doors.show_job(self):
             display({"text/html": self._repr_html_(), "text/plain": repr(self)}, raw=True)
 
     def _state_words(self) -> str:

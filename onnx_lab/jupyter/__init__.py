@@ -27,16 +27,30 @@ def load(ip: Any) -> None:
         ip.Completer.custom_matchers.append(matcher(magics))
 
 
-def show_job(job: Any) -> None:
-    """Open the panel of a job that `onnx_lab.start` began, below the cell that shows it; only in a kernel."""
-    from IPython.core.getipython import get_ipython
+def show_job(job: Any) -> bool:
+    """Show a job below the cell that runs, in a kernel: its panel, once, while it works; what came of it, ever after.
 
+    False where nothing was shown.
+    """
+    from IPython.core.getipython import get_ipython
+    from IPython.display import display
+
+    from onnx_lab.jupyter import _snapshot
     from onnx_lab.jupyter._job_panel import JobPanel
     from onnx_lab.jupyter.magics import VERBS
 
     shell = get_ipython()
-    if getattr(shell, "kernel", None) is not None:
-        JobPanel(shell, job, f"{VERBS.get(job.verb, job.verb)} {job.name}".rstrip()).open()
+    if getattr(shell, "kernel", None) is None or (job.on_display is not None and not job.done):
+        return False
+    title = f"{VERBS.get(job.verb, job.verb)} {job.name}".rstrip()
+    if not job.done:
+        JobPanel(shell, job, title).open()
+        return True
+    html, text = _snapshot.card(job, title)
+    display({"text/html": html, "text/plain": text}, raw=True)
+    if (picture := _snapshot.picture(job)) is not None:
+        display(picture, raw=True)
+    return True
 
 
 def unload(ip: Any) -> None:

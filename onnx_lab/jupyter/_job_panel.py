@@ -30,7 +30,7 @@ class JobPanel:
     def __init__(self, shell: Any, job: Job, title: str) -> None:
         self._shell, self._job, self._title = shell, job, title
         foot = f"job {job.number}; %onnx_jobs --cancel {job.number} ends it"
-        self._live = Live(shell, title, foot=foot, place=LivePlace(shell))
+        self._live = Live(shell, title, foot=foot, place=LivePlace(shell, keep=f"lab.jobs()[{job.number}]"))
         self._live.printed = lambda: job.log
         self._button = CancelButton(shell, job)
         self._figure = Place(shell)

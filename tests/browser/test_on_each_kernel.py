@@ -98,6 +98,10 @@ def test_a_reload_brings_the_view_back(on_each_kernel: Opener) -> None:
     notebook.output(1).get_by_role("button", name="Cancel").click()
     notebook.output(1).get_by_text("cancelled after").first.wait_for()
     assert notebook.value("job.state") == "'cancelled'"
+    assert notebook.value("f'lab.jobs()[{job.number}]'").strip("'") in notebook.output(1).inner_text(), "how to keep it"
+    kept = notebook.add("job")
+    notebook.run(kept)
+    assert "measuring m w: cancelled after" in notebook.text(kept)
 
 
 def test_two_jobs_keep_to_their_cells_and_outlive_the_kernel(on_each_kernel: Opener) -> None:

@@ -379,3 +379,6 @@ def test_a_job_of_a_script_line_shows_a_panel_the_first_time(
     shell.display_pub.parent_header = {"msg_id": "cell 2"}
     job._ipython_display_()
     assert "state     running" in capsys.readouterr().out, "one panel for each job: elsewhere its card"
+    job.cancel()
+    job._ipython_display_()
+    assert "measuring tiny: cancelled after" in capsys.readouterr().out, "and what came of it, wherever it is shown"
