@@ -168,13 +168,18 @@ def find(digest: str) -> Model | None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically. Raises WorkspaceError."""
+    write_text(path, json.dumps(value))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically, in the workspace or anywhere else. Raises WorkspaceError."""
+    inside = path.is_relative_to(root())  # then the workspace's own folder for work lies on the same disk
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        inside = path.is_relative_to(root())  # then the two lie on one disk
         fd, tmp = tempfile.mkstemp(dir=_work() if inside else path.parent, prefix=".tmp-")
         try:
-            with os.fdopen(fd, "w") as f:
-                json.dump(value, f)
+            with os.fdopen(fd, "w", encoding="utf-8") as f:
+                f.write(text)
                 f.flush()
                 os.fsync(f.fileno())
             os.replace(tmp, path)
@@ -182,7 +187,9 @@ def write_json(path: Path, value: Any) -> None:
             Path(tmp).unlink(missing_ok=True)
             raise
     except OSError as e:
-        raise _unwritable(e) from e
+        if inside:
+            raise _unwritable(e) from e
+        raise WorkspaceError(f"could not write {path}: {e.strerror}", do="free space or choose another folder") from e
 
 
 def versions(distributions: Sequence[str]) -> dict[str, str]:

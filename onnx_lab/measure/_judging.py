@@ -21,12 +21,19 @@ KEEPS_COSINE = 0.999
 class Candidate:
     """A Model, and where it would run; `target` None is the CPU, with any target that the benchmark timed it on.
 
-    `twin` is a Model of the same answers that takes every size, to be asked in the place of one that does not.
+    `twin` is a Model of the same answers that takes every size, to be asked in the place of one that does not. `label`
+    is what it is called where that is not its own name.
     """
 
     model: Model
     target: Target | None = None
     twin: Model | None = None
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called, here and in a benchmark."""
+        return self.label or self.model.name
 
     @property
     def on(self) -> str:
@@ -105,7 +112,7 @@ class Judge:
     def row(self, c: Candidate, timed: Row | None, worth: dict[str, float | None]) -> VerdictRow:
         """The candidate's row; `why` says what speaks against it."""
         return VerdictRow(
-            name=c.model.name,
+            name=c.name,
             target=timed.target if timed else c.on,
             size_bytes=c.model.size_bytes,
             size_ratio=c.model.size_bytes / self.base.size_bytes,
@@ -207,4 +214,4 @@ def first_shape(speed: Benchmark | None) -> list[Row]:
 
 def rows_of(speed: Benchmark | None, c: Candidate) -> list[Row]:
     """The timings of a candidate at the first shape; of one without a target those on any."""
-    return [r for r in first_shape(speed) if r.name == c.model.name and c.on in ("", r.target)]
+    return [r for r in first_shape(speed) if r.name == c.name and c.on in ("", r.target)]

@@ -11,7 +11,7 @@ Rules, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,12 @@ class Verdict(Result):
     asked: str
     machine: Machine
     best_target: Target | None = None
+    label: str = ""  #: what `best` is called in the table, where that is not its own name
+
+    @property
+    def taken(self) -> str:
+        """What `best` is called; empty when none qualifies."""
+        return self.label or (self.best.name if self.best else "")
 
     def __bool__(self) -> bool:
         return self.best is not None
@@ -57,7 +63,7 @@ class Verdict(Result):
         return [vars(r) for r in self.rows]
 
     def _card(self) -> Card:
-        taken, on = self.best.name if self.best else None, str(self.best_target or "")
+        taken, on = self.taken or None, str(self.best_target or "")
         header = ("model", "on", "size", "of baseline", "latency", "speed", "accuracy", "verdict")
         shown = tuple(cells(r, _is(r, taken, on)) for r in self.rows)
         tones = {
@@ -75,7 +81,7 @@ class Verdict(Result):
 
 
 def verdict(
-    models: Sequence[Model | tuple[Model, Target | str]],
+    models: Sequence[Model | tuple[Model, Target | str]] | Mapping[str, Model | tuple[Model, Target | str]],
     *,
     task: Task | None = None,
     data: Dataset | None = None,
@@ -90,8 +96,9 @@ def verdict(
 
     Parameters
     ----------
-    models : sequence of Model, or of (Model, target)
-        The candidates. With a target its answers are asked there, and only its timings there count.
+    models : sequence of Model, or of (Model, target), or dict of name -> one of these
+        The candidates; in a dict they are called by its names, as in `onnx_lab.bench`. With a target its answers are
+        asked there, and only its timings there count.
     task : Task, optional
         What accuracy means. Without it the outputs are compared with the baseline's.
     data : dataset, optional
@@ -126,7 +133,7 @@ def verdict(
     True
     """
     limits = Limits(max_points_lost, min_cosine, max_ms, max_mb)
-    return judged([Candidate(*_pair(m)) for m in models], limits, task=task, data=data, speed=speed, baseline=baseline)
+    return judged(_candidates(models), limits, task=task, data=data, speed=speed, baseline=baseline)
 
 
 def judged(
@@ -145,7 +152,7 @@ def judged(
     rows, whose = [], []
     known: dict[tuple[str, str], dict[str, float | None]] = {}
     for c in found:
-        asked = (c.twin or c.model).name, c.on
+        asked = str((c.twin or c.model).path), c.on
         worth = known[asked] if asked in known else known.setdefault(asked, judge.worth(c))
         timings: list[Row | None] = [*rows_of(speed, c)]
         for timed in timings or [None]:
@@ -154,7 +161,7 @@ def judged(
     best = choose(rows)
     taken = whose[rows.index(best)] if best else None
     timed_rows = first_shape(speed)
-    others = [bystander(r) for r in timed_rows if r.name not in {c.model.name for c in found}]
+    others = [bystander(r) for r in timed_rows if r.name not in {c.name for c in found}]
     shape = "not timed"
     if timed_rows:
         first = timed_rows[0]
@@ -162,12 +169,19 @@ def judged(
     return Verdict(
         rows=(*others, *rows),
         best=taken.model if taken else None,
-        baseline=base.name,
+        baseline=base.name if baseline else found[0].name,
         shape=shape,
         asked=limits.words(task),
         machine=this_machine(),
         best_target=Target.of(taken.target or _plain(best.target)) if taken and best else None,
+        label=taken.label if taken else "",
     )
+
+
+def _candidates(given: Any) -> list[Candidate]:
+    if isinstance(given, Mapping):
+        return [Candidate(*_pair(m), label=name) for name, m in given.items()]
+    return [Candidate(*_pair(m)) for m in given]
 
 
 def _pair(given: Any) -> tuple[Model, Target | None]:
@@ -185,7 +199,7 @@ def _is(r: VerdictRow, name: str | None, on: str) -> bool:
 
 
 def _check(found: Sequence[Candidate], speed: Benchmark | None, max_ms: float | None) -> None:
-    names = [(c.model.name, c.on) for c in found]
+    names = [(c.name, c.on) for c in found]
     if not names:
         raise BadInput("no models", accepted="a list of Models", do="lab.verdict([fp32, int8], task=...)")
     if len(set(names)) < len(names):

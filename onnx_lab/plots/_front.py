@@ -24,7 +24,7 @@ _LOOKS = (
 def front_chart(result: Verdict) -> Chart:
     """Each file by latency and size; a line joins those that no other beats in both. Lower left is better."""
     go = theme.graph_objects()
-    taken = result.best.name if result.best else ""
+    taken = result.taken
     rows = [r for r in result.rows if r.p50 and r.size_bytes]
     best = front(rows)
     traces = [

@@ -69,7 +69,7 @@ def _operator_bars(shown: Sequence[tuple[str, int]]) -> list[Any]:
 def verdict_chart(result: Verdict) -> Chart:
     """Size and latency side by side; the one to take stands out."""
     rows = result.rows
-    taken = result.best.name if result.best else ""
+    taken = result.taken
     timed = any(r.p50 for r in rows)
     names = [f"{r.name} on {r.target}" if r.target not in ("", "cpu", "torch") else r.name for r in rows]
     fig = theme.subplots(1, 2 if timed else 1, shared_yaxes=True, horizontal_spacing=0.06,

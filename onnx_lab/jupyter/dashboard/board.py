@@ -42,9 +42,10 @@ class Dashboard:
     def __init__(self, state: State, sources: Sources) -> None:
         from onnx_lab.jupyter.dashboard.view import View
 
-        self._store = Store(state)
+        self._store, self._sources = Store(state), sources
         self._conductor = Conductor(self._store, sources, on_news=self._news)
         self._desk = Desk(self._store, sources, self._conductor)
+        self._desk.own_name = self._name
         self._view: View = View(self._desk)
         self._saved_in_notebook: list[Any] = []
         threading.Thread(target=self._examine, daemon=True, name="onnx_lab doctor").start()
@@ -70,6 +71,26 @@ class Dashboard:
     def models(self) -> dict[str, Model]:
         """Every file that was made."""
         return {v.name: self._conductor.model(v) for v in self.state.variants if v.path}
+
+    @property
+    def contestants(self) -> dict[str, tuple[Model, str]]:
+        """What `onnx_lab.bench` and `onnx_lab.verdict` take: name -> file and target of every row that is timed."""
+        return {v.name: (self._conductor.model(v), v.target) for v in self.state.variants if v.path and not v.untimed}
+
+    @property
+    def source(self) -> Any:
+        """What the first row is made of, whatever it is called."""
+        return self._sources.resolve(self.state.source)
+
+    @property
+    def task(self) -> Task | None:
+        """What accuracy means; None where outputs are compared."""
+        return self._sources.task(self.state.task)
+
+    @property
+    def data(self) -> Any:
+        """The feeds on which outputs are compared; None where there is a task, or random ones serve."""
+        return self._sources.data(self.state.data) if self.state.data else None
 
     def run(self) -> Dashboard:
         """What the button does: make the ticked steps and measure. Comes back at once."""
@@ -116,6 +137,11 @@ class Dashboard:
                 with contextlib.suppress(Exception):  # the cell may be gone
                     handle.update(self._saved(), raw=True)
 
+    def _name(self) -> str:
+        """The variable that holds this, for the lines that are shown."""
+        found = (k for k, v in _notebook().items() if v is self and not k.startswith("_"))
+        return next(found, "board")
+
     def _examine(self) -> None:
         """Which providers run here, found out beside the first paint and not before it."""
         try:
@@ -124,7 +150,7 @@ class Dashboard:
             found = doctor().providers
             self._desk.providers = tuple((p.target, p.runs, p.why) for p in found)
         except Exception as e:
-            self._desk.say(f"The doctor failed: {e}")
+            self._desk.say(f"The doctor failed: {e}", wrong=True)
         self._view.pace.ask()
 
 
@@ -193,7 +219,7 @@ def dashboard(
         state = changes.pick_judge(state, data=name)
     if target is not None:
         state = replace(state, target=str(Target.of(target)))
-    return Dashboard(state, sources)
+    return Dashboard(replace(state, given=sources.given), sources)
 
 
 def _with_model(state: State, model: Any, sources: Sources) -> State:

@@ -146,13 +146,26 @@ def variant_id(source: str, steps: tuple[Step, ...], target: str) -> str:
 
 
 def with_baseline(state: State) -> State:
-    """The row of the model as it came, where it is not there yet."""
-    if state.baseline is not None:
-        return state
+    """The row of the model as it came, where it is not there yet; one that failed is tried again, where we are now."""
     key = variant_id(state.source, (), state.target)
+    if (base := state.baseline) is not None:
+        return _tried_again(state, base, key) if base.state == "failed" else state
     name = state.source.removesuffix("()").rpartition(".")[2] if state.source.startswith("lab.") else state.source
     first = Variant(key, name.rpartition("/")[2].removesuffix(".onnx") or "model", target=state.target)
     return replace(state, variants=(first,), selected=key)
+
+
+def _tried_again(state: State, base: Variant, key: str) -> State:
+    other = state.variant(key)
+    new = replace(base, id=base.id if other else key, target=base.target if other else state.target)
+    new = replace(new, state="planned", error="")
+    rows = (new if v is base else replace(v, parent=new.id) if v.parent == base.id else v for v in state.variants)
+    return replace(state, variants=tuple(rows), selected=new.id if state.selected == base.id else state.selected)
+
+
+def begin_anew(state: State) -> State:
+    """The rows as they were planned, when what they all come from is another file than before."""
+    return planned(replace(state, variants=(), selected=""))
 
 
 def _with_draft(state: State, index: int, draft: Draft) -> State:

@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from onnx_lab.jupyter.dashboard.conductor import Conductor, told
-from onnx_lab.jupyter.dashboard.parts import Kit
+from onnx_lab.jupyter.dashboard.activity import told
+from onnx_lab.jupyter.dashboard.conductor import Conductor
+from onnx_lab.jupyter.dashboard.parts import Kit, code_html
 from onnx_lab.jupyter.dashboard.sources import Sources
 from onnx_lab.jupyter.dashboard.state import State
 from onnx_lab.jupyter.dashboard.store import Store
+
+#: What the lines call a dashboard that nobody gave a name.
+_NAME = "board"
 
 
 class Desk:
@@ -24,7 +28,8 @@ class Desk:
     def __init__(self, store: Store, sources: Sources, conductor: Conductor) -> None:
         self.store, self.sources, self.conductor = store, sources, conductor
         self.kit = Kit()
-        self.said = ""
+        self.said, self.went_wrong = "", False
+        self.own_name: Callable[[], str] = lambda: _NAME
         self.providers: tuple[tuple[str, bool, str], ...] = ()
         self.redraw: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
@@ -41,19 +46,29 @@ class Desk:
                 try:
                     work(event)
                 except Exception as e:
-                    self.said = told(e)
+                    self.said, self.went_wrong = told(e), True
             self.redraw()
 
         return callback
 
     def choose(self, how: Callable[[State], State]) -> None:
-        """What a person did, for a callback."""
+        """What a person did, for a callback; the error of the last work is no news after it."""
+        self.conductor.forget()
         self.store.change(how)
 
-    def say(self, words: str) -> None:
+    def say(self, words: str, *, wrong: bool = False) -> None:
         """Put words into the status line."""
-        self.said = words
+        self.said, self.went_wrong = words, wrong
         self.redraw()
+
+    def words(self, line: str) -> str:
+        """A magic line with the name that this dashboard has in the notebook."""
+        name = self.own_name()
+        return line if name == _NAME else line.replace(f"{{{_NAME}.", f"{{{name}.")
+
+    def code(self, lines: str) -> str:
+        """Magic lines as HTML."""
+        return code_html(self.words(lines))
 
     @contextmanager
     def drawing(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab.errors import BadInput
 from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.state import State, Step, Variant
 from onnx_lab.model import Model
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from onnx_lab.recipes.best import Ranking
 
 _TIMES = ("p50", "low", "high", "ratio", "ratio_low", "ratio_high")
-_NOT_TIMED: dict[str, Any] = {**dict.fromkeys(_TIMES), "speed": "", "provider": ""}
+_NOT_TIMED: dict[str, Any] = {**dict.fromkeys(_TIMES), "speed": "", "provider": "", "at": ""}
 
 
 def of_model(m: Model) -> dict[str, Any]:
@@ -33,6 +34,30 @@ def of_comparison(c: Comparison) -> dict[str, Any]:
     }
 
 
+def random_for(base: Model, model: Model) -> Any:
+    """Random feeds that both take: those of `base`, or, where `model` has fixed an axis, its own."""
+    from onnx_lab.feeds import check_feeds
+    from onnx_lab.measure._judging import random_batches
+
+    feeds = random_batches(base)
+    try:
+        check_feeds(model.inputs, next(iter(feeds)))
+    except BadInput:
+        return random_batches(model)
+    return feeds
+
+
+def misfit(base: Model, model: Model, batch: int, seq: int) -> str:
+    """Why the two cannot be timed beside each other at this shape; empty where they can."""
+    from onnx_lab.measure._entrants import contestants, shapes_and_feeds
+
+    try:
+        shapes_and_feeds(contestants({"base": base, model.name: model}, ("cpu",)), (batch,), (seq,), None, 0)
+    except BadInput as e:
+        return " ".join(filter(None, [e.came.replace("base runs", "the first row runs"), e.do]))
+    return ""
+
+
 def timed(state: State, rows: Sequence[Mapping[str, Any]], *, clear: bool = False) -> State:
     """The state with the rows of a benchmark. `clear`: a row that took no part loses what another benchmark said."""
     found = {(r["name"], r["target"]): r for r in rows}
@@ -47,7 +72,13 @@ def timed(state: State, rows: Sequence[Mapping[str, Any]], *, clear: bool = Fals
 
 
 def _timing(r: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{k: float(r[k]) for k in _TIMES}, "speed": str(r["verdict"]), "provider": str(r["provider"])}
+    at = shape_words(r["batch"], r["seq"])
+    return {**{k: float(r[k]) for k in _TIMES}, "speed": str(r["verdict"]), "provider": str(r["provider"]), "at": at}
+
+
+def shape_words(batch: int, seq: int | None) -> str:
+    """``batch 1, sequence 128``; without a sequence axis the batch alone."""
+    return f"batch {batch}" + ("" if seq is None else f", sequence {seq}")
 
 
 def from_ranking(state: State, ranking: Ranking, feeds: str, asked: str) -> State:

@@ -8,18 +8,22 @@ from typing import Any
 
 from onnx_lab.jupyter.dashboard.state import Budget, State, Variant
 
+_UNJUDGED = "its answers could not be judged"
+
 
 def judged(state: State) -> State:
     """The state with `verdict`, `qualifies` and `taken` of each row as the budget has them."""
     known = [v for v in state.variants if v.state in ("done", "measuring") and v.size_bytes]
     base = state.baseline
-    if base is None or not known:
+    if base is None:
         return state
     from onnx_lab.measure._judging import judged_again
 
-    rows, best = judged_again([_row(v, base) for v in known], _limits(state.budget))
+    feeds = state.data or "random feeds"
+    rows, best = judged_again([_row(v, base) for v in known], _limits(state.budget), feeds=feeds)
     said: dict[str, dict[str, Any]] = {
-        v.id: {"verdict": r.why, "qualifies": r.qualifies, "taken": r is best} for v, r in zip(known, rows, strict=True)
+        v.id: {"verdict": _UNJUDGED if v.unjudged else r.why, "qualifies": r.qualifies, "taken": r is best}
+        for v, r in zip(known, rows, strict=True)
     }
     nothing = {"verdict": "", "qualifies": False, "taken": False}
     return replace(state, variants=tuple(replace(v, **said.get(v.id, nothing)) for v in state.variants))

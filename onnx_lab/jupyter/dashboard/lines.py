@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from typing import Any
 
 from onnx_lab.errors import BadInput, did_you_mean
-from onnx_lab.jupyter._convert import accepted, value_of
+from onnx_lab.jupyter._convert import accepted, is_expression, value_of
 from onnx_lab.jupyter._names import Names
 from onnx_lab.jupyter._signature import Signature, read
 from onnx_lab.jupyter._words import Word
+from onnx_lab.jupyter.dashboard.numbers import plain
 from onnx_lab.jupyter.dashboard.sources import export_line
 from onnx_lab.jupyter.dashboard.state import State, Step
 from onnx_lab.jupyter.magics import function, magic_of
@@ -43,11 +45,17 @@ def chain(steps: tuple[Step, ...], of: str = "m") -> str:
 
     Examples
     --------
-    >>> print(chain((Step("optimize"), Step("fp16"))))
-    m = %onnx_optimize m
+    >>> print(chain((Step("optimize"), Step("fp16")), "net"))
+    m = %onnx_optimize net
     m = %onnx_fp16 m
     """
-    return "\n".join(f"m = {line(s, of if i == 0 else 'm')}" for i, s in enumerate(steps))
+    own = made(of)
+    return "\n".join(f"{own} = {line(s, of if i == 0 else own)}" for i, s in enumerate(steps))
+
+
+def made(of: str) -> str:
+    """What the lines call what they make: never as that which they make it of, which stays what it was."""
+    return "m2" if of == "m" else "m"
 
 
 def arguments(step: Step, names: Names) -> dict[str, Any]:
@@ -75,19 +83,31 @@ def arguments(step: Step, names: Names) -> dict[str, Any]:
 def walk(state: State, steps: tuple[Step, ...]) -> str:
     """All lines from the source to what the steps make."""
     if state.is_model:
-        return chain(steps, state.source)
-    return "\n".join(filter(None, [export_line(state.source), chain(steps)]))
+        return chain(steps, first(state))
+    return "\n".join(filter(None, [source_line(state), *(f"m = {line(s)}" for s in steps)]))
+
+
+def source_line(state: State) -> str:
+    """The lines that make the first Model; empty where the source is one."""
+    if state.is_model:
+        return ""
+    return export_line(state.source) if state.source not in state.given else "m = %onnx_export {board.source}"
+
+
+def shown(state: State, name: str, role: str) -> str:
+    """The words for a thing in a line: its name in the notebook, or the dashboard's, where it has none."""
+    return f"{{board.{role}}}" if name in state.given else name
 
 
 def first(state: State) -> str:
     """What the first step works on, by name."""
-    return state.source if state.is_model else "m"
+    return shown(state, state.source, "source") if state.is_model else "m"
 
 
 def bench_line(state: State) -> str:
     """``%onnx_bench`` of all rows as they are measured, for who wrote ``board = %onnx_lab``."""
     m = state.measuring
-    return f"speed = %onnx_bench {{board.models}} --batch {m.batch} --seq {m.seq} --budget-s {m.seconds:g}"
+    return f"speed = %onnx_bench {{board.contestants}} --batch {m.batch} --seq {m.seq} --budget-s {plain(m.seconds)}"
 
 
 def judge_line(state: State) -> str:
@@ -95,28 +115,36 @@ def judge_line(state: State) -> str:
 
     Examples
     --------
-    >>> judge_line(State("a", task="net.task")), judge_line(State("a", source="m", is_model=True, data="texts"))
-    ('%onnx_accuracy m net.task', '%onnx_compare m m2 texts')
+    >>> judge_line(State("a", task="net.task")), judge_line(State("a", source="net", is_model=True, data="texts"))
+    ('%onnx_accuracy m net.task', '%onnx_compare net m texts')
     """
+    of, judge = first(state), judged_by(state)
     if state.task:
-        return f"%onnx_accuracy m {state.task}"
-    return f"%onnx_compare {first(state)} m2 {state.data}" if state.data else ""
+        return f"%onnx_accuracy {made(of) if state.is_model else of} {judge}"
+    return f"%onnx_compare {of} {made(of)} {judge}" if judge else ""
+
+
+def judged_by(state: State) -> str:
+    """The task or the feeds, in words; empty for random ones."""
+    role, name = ("task", state.task) if state.task else ("data", state.data)
+    return shown(state, name, role)
 
 
 def verdict_line(state: State) -> str:
     """``%onnx_verdict`` with the budget."""
     b = state.budget
-    limits = [f"--data {state.data}"] if state.data else []
-    limits += [f"--task {state.task} --max-points-lost {b.points:g}" if state.task else f"--min-cosine {b.cosine:g}"]
-    limits += [f"--max-ms {b.ms:g}"] if b.ms is not None else []
-    limits += [f"--max-mb {b.mb:g}"] if b.mb is not None else []
-    return " ".join(["%onnx_verdict {list(board.models.values())} --speed speed", *limits])
+    judge, role = judged_by(state), "task" if state.task else "data"
+    limits = [f"--{role} {judge}"] if judge else []
+    limits += [f"--max-points-lost {plain(b.points)}" if state.task else f"--min-cosine {plain(b.cosine)}"]
+    limits += [f"--max-ms {plain(b.ms)}"] if b.ms is not None else []
+    limits += [f"--max-mb {plain(b.mb)}"] if b.mb is not None else []
+    return " ".join(["%onnx_verdict {board.contestants} --speed speed", *limits])
 
 
 def best_line(state: State, of: str = "m") -> str:
     """``%onnx_best`` as the button would run it."""
-    judge = [j] if (j := state.task or state.data) else []
-    return " ".join(["%onnx_best", of, *judge, f"--batch {state.measuring.batch} --seq {state.measuring.seq}"])
+    m, judge = state.measuring, judged_by(state)
+    return " ".join(filter(None, ["%onnx_best", of, judge, f"--batch {m.batch} --seq {m.seq}"]))
 
 
 def takes_target(verb: str) -> bool:
@@ -136,4 +164,7 @@ def _words(step: Step) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if not text or " " in text or text.startswith("-") else text
+    """As a magic reads it back: an expression as it is, quotes around what would else fall apart."""
+    if is_expression(text) or (text and not re.search(r"[\s\"'#;]|^-", text)):
+        return text
+    return '"' + text.replace('"', '\\"') + '"'

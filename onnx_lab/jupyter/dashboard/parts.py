@@ -90,31 +90,6 @@ def show(widget: Any, visible: bool) -> None:
         widget.add_class("ol-hidden")
 
 
-def number_or_none(text: str, what: str) -> float | None:
-    """A number above zero from a text field, None when it is empty.
-
-    Raises
-    ------
-    BadInput
-    """
-    from onnx_lab.errors import BadInput
-
-    if not text.strip():
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        raise BadInput(f"{what} {text!r}", accepted="a number, or nothing") from None
-    if not value >= 0:
-        raise BadInput(f"{what} {text!r}", accepted="0 or more")
-    return value
-
-
 def pairs(values: Sequence[str], none: str = "") -> list[tuple[str, str]]:
     """Options of a Dropdown: each text for itself, and what stands for none first."""
     return [*([(none, "")] if none else []), *((v, v) for v in values)]
-
-
-def plain(value: float | None) -> str:
-    """A number as one would type it."""
-    return "" if value is None else f"{value:g}"

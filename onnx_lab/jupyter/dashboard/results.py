@@ -12,7 +12,6 @@ from onnx_lab.jupyter.dashboard.charts import Charts
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.lines import best_line, first
-from onnx_lab.jupyter.dashboard.parts import code_html
 from onnx_lab.jupyter.dashboard.state import State
 
 
@@ -36,18 +35,20 @@ class RunBar:
         """Buttons that can be pressed, and the words of the moment."""
         now, nothing = self.desk.conductor.activity, not state.source
         sent = put(self.run, disabled=now.busy or nothing) + put(self.search, disabled=now.busy or nothing)
-        sent += put(self.cancel, disabled=not now.busy) + put(
-            self.line, value=code_html(best_line(state, first(state)))
-        )
+        sent += put(self.cancel, disabled=not now.busy)
+        sent += put(self.line, value=self.desk.code(best_line(state, first(state))))
         return sent + put(self.status, value=self._status(state))
 
     def _status(self, state: State) -> str:
         now = self.desk.conductor.activity
-        words, tone = now.words, ""
-        if self.desk.said or now.error:
-            words, tone = self.desk.said or now.error, " class='ol-bad'"
+        words, wrong = now.words, False
+        if self.desk.said:
+            words, wrong = self.desk.said, self.desk.went_wrong
+        elif now.error:
+            words, wrong = now.error, not now.calm
         elif not now.busy:
             words = _outcome(state)
+        tone = " class='ol-bad'" if wrong else ""
         said = f"<span role='status' aria-live='polite'{tone}>{escape(words)}</span>"
         if not now.busy:
             return said
@@ -94,6 +95,8 @@ def _outcome(state: State) -> str:
     more = f" {failed} could not be made: the last column says why." if failed else ""
     if best is not None:
         return f"Take {best.name}: {best.verdict}.{more}"
+    if state.baseline is not None and state.baseline.unjudged:
+        return f"The answers cannot be judged: {state.baseline.unjudged}{more}"
     waiting = [v for v in state.variants if v.state == "planned"]
     if waiting:
         return f"{len(waiting)} of {len(state.variants)} are planned.{more}"

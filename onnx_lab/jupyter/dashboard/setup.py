@@ -12,9 +12,10 @@ import ipywidgets as w
 from onnx_lab.errors import BadInput
 from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.desk import Desk, put
-from onnx_lab.jupyter.dashboard.lines import bench_line, judge_line, verdict_line
-from onnx_lab.jupyter.dashboard.parts import code_html, number_or_none, pairs, plain, show
-from onnx_lab.jupyter.dashboard.sources import SAMPLES, export_line, sample_name
+from onnx_lab.jupyter.dashboard.lines import bench_line, judge_line, source_line, verdict_line
+from onnx_lab.jupyter.dashboard.numbers import number_or_none, plain
+from onnx_lab.jupyter.dashboard.parts import pairs, show
+from onnx_lab.jupyter.dashboard.sources import SAMPLES, sample_name
 from onnx_lab.jupyter.dashboard.state import Budget, State
 
 _OWN = "<span class='ol-dim'>The outputs are compared with the model's own.</span>"
@@ -54,14 +55,14 @@ class Setup:
     def draw(self, state: State) -> int:
         """Set the controls to the state."""
         sent = put(self.model, value=state.source)
-        sent += put(self.model_line, value=code_html("" if state.is_model else export_line(state.source)))
+        sent += put(self.model_line, value=self.desk.code(source_line(state)))
         if not self.desk.conductor.activity.busy:  # a cell may have made new ones; while a job tells news, none looks
             sent += put(self.model, options=tuple(self.desk.sources.models()))
         judges = self._judges(state)
         if tuple(self.task.options) != tuple(judges):
             self.task.options = judges
         sent += put(self.task, value=state.task or state.data)
-        sent += put(self.task_note, value=code_html(judge_line(state)) or _OWN)
+        sent += put(self.task_note, value=self.desk.code(judge_line(state)) or _OWN)
         return sent + self._draw_target(state)
 
     def _draw_target(self, state: State) -> int:
@@ -129,8 +130,8 @@ class Asked:
         sent = sum(put(field, value=plain(known[name])) for name, field in self.fields.items())
         show(self.fields["points"], bool(state.task))
         show(self.fields["cosine"], not state.task)
-        sent += put(self.bench_line, value=code_html(bench_line(state)))
-        return sent + put(self.verdict_line, value=code_html(verdict_line(state)))
+        sent += put(self.bench_line, value=self.desk.code(bench_line(state)))
+        return sent + put(self.verdict_line, value=self.desk.code(verdict_line(state)))
 
     def _set(self, name: str, change: Any) -> None:
         text = change["new"]

@@ -14,7 +14,6 @@ _COLUMNS = ("variant", "size, MB", "latency, ms [99 %]", "speed", "answers", "no
 
 def card(state: State) -> Card:
     """The state as a card: what was asked, the rows, and how to make the best one again."""
-    m = state.measuring
     facts = [
         ("model", state.source or "none yet"),
         ("answers", state.task or f"compared with the model's own, on {state.data or 'random feeds'}"),
@@ -22,7 +21,7 @@ def card(state: State) -> Card:
     ]
     if state.variants:
         facts.append(("asked", words(state.budget, task=bool(state.task))))
-        facts.append(("measured at", f"batch {m.batch}, sequence {m.seq}"))
+        facts.append(("measured at", table.measured_at(state) or "not measured yet"))
     tables = [_table(state)] if state.variants else []
     notes = []
     if (best := state.best) is not None:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onnx_lab.errors import BadInput
+import numpy as np
+
+from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.jupyter._names import Names
 from onnx_lab.task import Task
 
 #: Classes whose objects `onnx_lab.export` takes, or that are Models already.
 _MODELS = ("Model", "Module", "BaseEstimator")
+_ACCEPTED = "a variable, a path, a sample or a hub name"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Sources:
         self._given[name] = thing
         return name
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of what was handed over and has none in the notebook."""
+        return tuple(self._given)
+
     def models(self) -> list[str]:
         """What can be picked as the model."""
         return [*self.names().fitting(_MODELS), *(f"lab.samples.{n}()" for n in SAMPLES)]
@@ -73,7 +81,9 @@ class Sources:
         own = sample_name(source)
         names = self.names()
         # a Task's own feeds are held out: calibrating on them would flatter the result
-        here = [t for t in names.fitting(("list", "tuple", "Batches")) if _is_feeds(names.get(t)) and "task" not in t]
+        here = names.fitting(("list", "tuple", "dict", "Batches"))
+        # and one Feeds of a list is offered as the list
+        here = [t for t in here if _is_feeds(names.get(t)) and "task" not in t and not t.endswith("]")]
         return _once([*([f"{own}.calibration"] if own and SAMPLES[own].with_task else []), *here])
 
     def data(self, text: str) -> Any:
@@ -87,8 +97,8 @@ class Sources:
         found = self.value(text)
         if isinstance(found, str) or not _is_feeds(found):
             what = "no name here" if isinstance(found, str) else f"a {type(found).__name__}"
-            raise BadInput(f"{text} is {what}", accepted="the name of a list of Feeds (dicts of input name to array)")
-        return found
+            raise BadInput(f"{text} is {what}", accepted="Feeds (a dict of input name to array), or a list of them")
+        return [found] if isinstance(found, Mapping) else found
 
     def resolve(self, source: str) -> Any:
         """The object or path that a source's words mean; loads a sample, which may take seconds.
@@ -96,14 +106,18 @@ class Sources:
         Raises
         ------
         BadInput
-            When it is empty.
+            When it is empty, or nearly the name of a model of the notebook.
         """
         if not source:
-            raise BadInput("no model", accepted="a variable, a path, a sample or a hub name", do="pick one above")
+            raise BadInput("no model", accepted=_ACCEPTED, do="pick one above")
         if own := sample_name(source):
             self._load(own)
             field = SAMPLES[own].field
             return getattr(self._given[own], field) if field else self._given[own]
+        names = self.names()
+        near = names.fitting(_MODELS) if source.isidentifier() and not names.known(source) else []
+        if did_you_mean(source, near).startswith("did"):  # before a hub is asked for what is mistyped
+            raise names.unknown(source, _MODELS, _ACCEPTED)
         return self.value(source)
 
     def value(self, text: str) -> Any:
@@ -173,8 +187,8 @@ def export_line(source: str) -> str:
 
 
 def _is_feeds(value: Any) -> bool:
-    first = value[0] if hasattr(value, "__getitem__") and len(value) else None
-    return isinstance(first, dict) and all(hasattr(x, "shape") for x in first.values())
+    first = value if isinstance(value, dict) else value[0] if hasattr(value, "__getitem__") and len(value) else None
+    return isinstance(first, dict) and bool(first) and all(isinstance(x, np.ndarray) for x in first.values())
 
 
 def _once(words: list[str]) -> list[str]:

@@ -85,6 +85,10 @@ class Variant:
         Times as fast as the first variant, with its 99 % limits.
     verdict, speed : str
         What speaks for or against it; faster, slower, or too noisy to say.
+    at : str
+        The shape that its timings are of: ``"batch 1, sequence 128"``.
+    unjudged, untimed : str
+        Why its answers could not be judged, or why it took no part in the benchmark; empty where it was, and did.
     """
 
     id: str
@@ -113,6 +117,15 @@ class Variant:
     taken: bool = False
     verdict: str = ""
     notes: tuple[str, ...] = ()
+    at: str = ""
+    unjudged: str = ""
+    untimed: str = ""
+
+    def settled(self) -> Variant:
+        """The same when nothing is under way."""
+        if self.state not in ("making", "measuring"):
+            return self
+        return dataclasses.replace(self, state="done" if self.path and self.state == "measuring" else "planned")
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,8 @@ class State:
     task, data : str
         Likewise, at most one of them: what accuracy means, or feeds on which outputs are compared. Both are empty for
         random feeds.
+    given : tuple of str
+        Which of these names the dashboard alone knows: what was handed to it has none in the notebook.
     drafts : tuple of Draft
         The steps of the form, in order.
     """
@@ -137,6 +152,7 @@ class State:
     is_model: bool = False
     task: str = ""
     data: str = ""
+    given: tuple[str, ...] = ()
     target: str = "cpu"
     drafts: tuple[Draft, ...] = ()
     budget: Budget = field(default_factory=Budget)
@@ -196,6 +212,7 @@ def from_json(value: Mapping[str, Any]) -> State:
         plain = {k: v for k, v in value.items() if k not in ("kind", "format")}
         plain["drafts"] = tuple(Draft(_step(d["step"]), d["on"]) for d in plain["drafts"])
         plain["budget"], plain["measuring"] = Budget(**plain["budget"]), Measuring(**plain["measuring"])
+        plain["given"] = tuple(plain.get("given", ()))
         plain["variants"] = tuple(_variant(v) for v in plain["variants"])
         return State(**plain)
     except (KeyError, TypeError, AttributeError) as e:
@@ -208,5 +225,4 @@ def _step(value: Mapping[str, Any]) -> Step:
 
 def _variant(value: Mapping[str, Any]) -> Variant:
     steps, notes = tuple(_step(s) for s in value["steps"]), tuple(value["notes"])
-    v = Variant(**{**value, "steps": steps, "notes": notes})
-    return dataclasses.replace(v, state="planned") if v.state in ("making", "measuring") else v
+    return Variant(**{**value, "steps": steps, "notes": notes}).settled()

@@ -86,7 +86,7 @@ class Store:
             put.append(self._state)
             there = take.pop()
             facts = {v.id: v for v in self._state.variants}
-            variants = tuple(facts.get(v.id, v) for v in there.variants)
+            variants = tuple(facts.get(v.id) or v.settled() for v in there.variants)
             self._state = replace(there, variants=variants)
         self._tell()
 
@@ -105,9 +105,9 @@ def folder() -> Path:
     return workspace.root() / "dashboards"
 
 
-def save(state: State) -> Path:
-    """Write the state to the workspace, whole or not at all. Raises WorkspaceError."""
-    path = folder() / f"{state.id}.json"
+def save(state: State, where: Path) -> Path:
+    """Write the state into a folder, whole or not at all. Raises WorkspaceError."""
+    path = where / f"{state.id}.json"
     workspace.write_json(path, to_json(state))
     return path
 

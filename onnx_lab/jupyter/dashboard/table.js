@@ -11,7 +11,7 @@ function fill(tr, row, columns) {
     cell.replaceChildren();
     if (i === 0) {
       const name = tag("span", "ol-name", text);
-      name.style.paddingInlineStart = `${row.depth * 14}px`;
+      name.style.paddingInlineStart = `${row.depth * 14}px`; // a second line begins below the first, not below the arrow
       if (row.depth) name.prepend(tag("span", "ol-branch", "↳ "));
       cell.append(name);
       if (row.taken) cell.append(tag("span", "ol-take", "take"));

@@ -10,6 +10,7 @@ from anywidget import AnyWidget
 
 from onnx_lab.card import megabytes, milliseconds
 from onnx_lab.jupyter._stays import STYLE
+from onnx_lab.jupyter.dashboard.facts import shape_words
 from onnx_lab.jupyter.dashboard.judge import answers, lost
 from onnx_lab.jupyter.dashboard.parts import script
 from onnx_lab.jupyter.dashboard.state import State, Variant
@@ -46,13 +47,24 @@ def columns(state: State) -> list[dict[str, Any]]:
     return [
         {"title": "variant"},
         {"title": "size, MB", "kind": "num"},
-        {"title": "latency, ms [99 %]", "kind": "num", "bar": True},
+        {"title": f"latency, ms [99 %]{_other_shape(state)}", "kind": "num wrap", "bar": True},
         {"title": "speed", "kind": "num more"},
         {"title": "accuracy" if task else f"cosine, {asked}" if asked else "answers", "kind": "num wrap"},
         {"title": "nodes", "kind": "num extra"},
         {"title": "ran by", "kind": "text extra"},
         {"title": "verdict", "kind": "text", "verdict": True},
     ]
+
+
+def measured_at(state: State) -> str:
+    """The shapes that the timings are of; empty where nothing is timed."""
+    return "; ".join(dict.fromkeys(v.at for v in state.variants if v.p50 and v.at))
+
+
+def _other_shape(state: State) -> str:
+    """Said where the timings are not of the shape that the form asks for now."""
+    m, at = state.measuring, measured_at(state)
+    return "" if at in ("", shape_words(m.batch, None), shape_words(m.batch, m.seq)) else f" at {at}"
 
 
 def rows(state: State) -> list[dict[str, Any]]:
@@ -112,7 +124,7 @@ def verdict(v: Variant) -> str:
         return f"failed: {v.error}"
     if v.state in ("planned", "making"):
         return v.state
-    said = [v.verdict] if v.verdict else []
+    said = [w for w in (v.verdict, "not timed beside the others" if v.untimed else "") if w]
     return "; ".join([*said, *([v.speed] if v.speed and v.speed != "reference" else [])]) or v.state
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnx_lab.errors import OnnxLabError
 from onnx_lab.jupyter.dashboard import store
-from onnx_lab.jupyter.dashboard.conductor import told
+from onnx_lab.jupyter.dashboard.activity import told
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.pace import Pace
@@ -18,6 +18,8 @@ from onnx_lab.jupyter.dashboard.setup import Asked, Setup
 from onnx_lab.jupyter.dashboard.state import State
 from onnx_lab.jupyter.dashboard.steps import Steps
 from onnx_lab.jupyter.dashboard.takehome import TakeHome
+
+_FAILED = "drawing failed"
 
 
 class View:
@@ -46,6 +48,7 @@ class View:
         self.pace = Pace(self.draw)
         self._lock = threading.Lock()
         self._saved: State | None = None
+        self._folder = store.folder()
         self._judged: Any = None
         # what needs no import of plotly is there at once
         self._draw_parts(desk.store.state, charts=False)
@@ -59,8 +62,11 @@ class View:
                 state = self._rejudged()
                 sent = self._draw_parts(state)
                 self._keep(state)
+                if self.desk.said.startswith(_FAILED):  # it does not any more
+                    self.desk.said = ""
+                    sent += self.run.draw(state)
             except Exception as e:  # a thread's error would be lost
-                self.desk.said = f"drawing failed: {told(e)}"
+                self.desk.said, self.desk.went_wrong = f"{_FAILED}: {told(e)}", True
                 with contextlib.suppress(Exception):
                     self.run.draw(self.desk.store.state)
                 return 0
@@ -97,6 +103,6 @@ class View:
             return
         self._saved = state
         try:
-            store.save(state)
+            store.save(state, self._folder)
         except OnnxLabError as e:
-            self.desk.said = told(e)
+            self.desk.said, self.desk.went_wrong = told(e), True

@@ -12,7 +12,8 @@ import pytest
 
 import onnx_lab as lab
 from onnx_lab.jupyter.dashboard import changes
-from onnx_lab.jupyter.dashboard.conductor import Activity, Conductor, told
+from onnx_lab.jupyter.dashboard.activity import Activity, told
+from onnx_lab.jupyter.dashboard.conductor import Conductor
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.sources import Sources
 from onnx_lab.jupyter.dashboard.state import Measuring, State, Step, Variant
@@ -73,7 +74,8 @@ def test_outputs_are_compared_on_data_of_the_notebook() -> None:
     assert small.cosine == min(o.cosine_mean for o in own.outputs) < 1.0
     c.store.change(lambda s: changes.pick_judge(s, data="gone"))
     state = run(c)
-    assert "gone is no name here" in state.variants[1].error
+    assert "gone is no name here" in c.activity.error
+    assert state.variants[1].asked == "few", "what is known stays"
 
 
 @pytest.mark.slow
@@ -93,7 +95,7 @@ def test_what_fails_is_one_row_and_the_rest_goes_on() -> None:
 
 @pytest.mark.slow
 def test_a_second_run_makes_nothing_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    from onnx_lab.jupyter.dashboard import conductor as module
+    from onnx_lab.jupyter.dashboard import work as module
 
     started: list[str] = []
     real = module.start
@@ -192,7 +194,7 @@ def test_an_error_is_one_line_with_what_to_do() -> None:
 
 
 def test_steps_that_are_made_for_a_target_get_that_of_their_row() -> None:
-    from onnx_lab.jupyter.dashboard.conductor import _for_target
+    from onnx_lab.jupyter.dashboard.work import _for_target
 
     assert _for_target(Step("optimize"), "openvino") == Step("optimize", (("target", "openvino"),))
     assert _for_target(Step("optimize", (("target", "cpu"),)), "openvino").options == (("target", "cpu"),)

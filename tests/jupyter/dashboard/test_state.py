@@ -149,8 +149,8 @@ def test_the_newest_comes_back_from_the_workspace(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ONNX_LAB_HOME", str(tmp_path))
     with pytest.raises(BadInput, match="no dashboard in"):
         store.newest()
-    store.save(begun(source="first"))
-    path = store.save(replace(begun(source="second"), id="two"))
+    store.save(begun(source="first"), store.folder())
+    path = store.save(replace(begun(source="second"), id="two"), store.folder())
     assert store.newest().source == "second"
     path.write_text("{")
     with pytest.raises(BadInput, match="cannot be read"):
@@ -161,4 +161,4 @@ def test_a_workspace_that_cannot_be_written_is_an_error(monkeypatch: pytest.Monk
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ONNX_LAB_HOME", str(tmp_path / "file"))
     with pytest.raises(WorkspaceError):
-        store.save(begun())
+        store.save(begun(), store.folder())

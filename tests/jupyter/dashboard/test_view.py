@@ -72,7 +72,7 @@ def test_every_control_has_a_name_and_every_step_its_line(board: Dashboard) -> N
     named = [c.tooltip for c in seen if isinstance(c, w.Button)]
     assert len(named) == len(set(named))  # a screen reader and a test can tell them apart
     lines = [r["line"] for r in board._view.steps.list.rows]
-    assert lines[1:3] == ["%onnx_optimize tiny", "%onnx_quantize m"]
+    assert lines[1:3] == ["%onnx_optimize {board.source}", "%onnx_quantize m"]
 
 
 def widgets(root: Any) -> Iterator[Any]:
@@ -339,7 +339,7 @@ def test_an_edit_of_the_graph_is_a_step_with_its_line_and_form(board: Dashboard)
     assert (steps.list.rows[0]["verb"], steps.list.rows[0]["label"]) == ("surgery.expose", "expose")
     opened(board, "surgery.expose").controls["tensor"].value = "h1"
     drawn(board)
-    assert row(board, "surgery.expose")["line"] == "%onnx_edit tiny expose --tensor h1"
+    assert row(board, "surgery.expose")["line"] == "%onnx_edit {board.source} expose --tensor h1"
     board._store.change(lambda s: replace(s, measuring=replace(s.measuring, seconds=1.0)))
     board.run()
     board.wait(120)

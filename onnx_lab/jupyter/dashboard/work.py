@@ -1,0 +1,246 @@
+"""What "run" and "find it for me" do: each file is made, its answers judged, and all timed in turns with each other.
+
+What comes in goes into the store at once. A variant that fails is marked with the reason, and the rest goes on. One
+whose answers cannot be judged is timed all the same, and one that cannot be timed beside the others is judged.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnx_lab.background.job import Job, start
+from onnx_lab.errors import BadInput, Stopped
+from onnx_lab.jupyter._where import made_before
+from onnx_lab.jupyter.dashboard import changes, facts
+from onnx_lab.jupyter.dashboard.activity import told
+from onnx_lab.jupyter.dashboard.judge import judged
+from onnx_lab.jupyter.dashboard.lines import arguments, takes_target
+from onnx_lab.jupyter.dashboard.sources import is_file
+from onnx_lab.jupyter.dashboard.state import Step, Variant
+from onnx_lab.jupyter.magics import function
+from onnx_lab.model import Model
+from onnx_lab.task import Task
+
+if TYPE_CHECKING:
+    from onnx_lab.jupyter.dashboard.conductor import Conductor
+
+#: Seconds that a search may measure, for each second that one benchmark may.
+_SEARCH = 3
+_RANDOM = "random feeds"
+#: Steps that run what they made beside what they made it of, and fail where the answers differ.
+_SAME_ANSWERS = ("fix_shapes",)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What answers are judged by: a task, or feeds on which outputs are compared, or neither for random ones."""
+
+    asked: str
+    task: Task | None = None
+    feeds: Any = None
+
+    @property
+    def it(self) -> Any:
+        """The object of the notebook."""
+        return self.feeds if self.task is None else self.task
+
+
+class Work:
+    """One run, or one search, in the thread of its conductor."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._c, self._store, self._sources = conductor, conductor.store, conductor.sources
+
+    def run(self) -> None:
+        """Make what the ticked steps ask for, judge it, and measure all rows."""
+        self._store.change(changes.planned)
+        base = self._made_baseline()
+        judge = self._judge()
+        for v in self._store.state.variants:
+            self._attempt(v, self._make)
+        for v in self._store.state.variants:
+            self._attempt(v, lambda v: self._ask(v, base, judge))
+        self._measure(base)
+
+    def search(self) -> None:
+        """Let `onnx_lab.best` choose what to try; what it tried becomes rows."""
+        self._store.change(changes.with_baseline)
+        base, judge, state = self._made_baseline(), self._judge(), self._store.state
+        feeds, m, b = next(iter(self._sources.feeds(state.source)), ""), state.measuring, state.budget
+        self._c.say("looking for the best")
+        job = start(
+            "best", base, judge.it, target="auto", calibration=self._sources.value(feeds) if feeds else None,
+            batch=m.batch, seq=m.seq, max_points_lost=b.points, min_cosine=b.cosine, max_ms=b.ms, max_mb=b.mb,
+            budget_s=_SEARCH * m.seconds, explain=False,
+        )  # fmt: skip
+        ranking = self._c.result(job)
+        self._store.change(lambda s: facts.from_ranking(s, ranking, feeds, judge.asked))
+
+    # -- the model as it came ---------------------------------------------------------------------------------------
+
+    def _made_baseline(self) -> Model:
+        """What is called so may be another model by now: then all rows begin anew."""
+        state = self._store.state
+        v = state.baseline
+        assert v is not None
+        before = self._c.model(v) if _there(v) else None
+        self._learn(v.id, state="making", error="")
+        self._c.say(f"getting {state.source}")
+        try:
+            model = self._from_source(state.source, before)
+        except Stopped:
+            raise
+        except BaseException as e:
+            self._learn(v.id, state="failed", error=told(e))
+            raise
+        if before is not None and model.digest != before.digest:
+            self._c.models.clear()
+            self._store.change(changes.begin_anew)
+        self._keep(v, model)
+        return model
+
+    def _from_source(self, source: str, before: Model | None) -> Model:
+        thing = self._sources.resolve(source)
+        if isinstance(thing, Model):
+            return thing
+        if isinstance(thing, str) and is_file(thing):
+            from onnx_lab._load import load
+
+            return load(thing)
+        if isinstance(thing, str) and before is not None:  # a name on a hub means what it meant
+            return before
+        made = made_before("export", functools.partial(function("export"), thing), {"obj": thing})
+        if made is None:
+            self._c.say(f"exporting {source}")
+            made = self._c.result(start("export", thing, job_name=source))
+        if not isinstance(made, Model):
+            raise BadInput(
+                f"{source} became a {type(made).__name__}", do="export it in a cell and pick one of its parts"
+            )
+        return made
+
+    # -- each row ---------------------------------------------------------------------------------------------------
+
+    def _attempt(self, v: Variant, work: Callable[[Variant], None]) -> None:
+        """Do one thing for one variant; what goes wrong is its own."""
+        if (v := self._now(v)).state == "failed":
+            return
+        try:
+            work(v)
+        except Stopped:
+            raise
+        except Exception as e:
+            self._learn(v.id, state="failed", error=told(e), verdict="", taken=False, qualifies=False)
+
+    def _make(self, v: Variant) -> None:
+        if v.parent is None:
+            return
+        if _there(v):
+            self._learn(v.id, state="measuring", error="")
+            return
+        parent = self._store.state.variant(v.parent)
+        if parent is None or not _there(parent):
+            why = parent.name if parent else "its parent"
+            raise BadInput(f"{why} was not made", do="see the reason in its row")
+        step = v.steps[-1]
+        self._learn(v.id, state="making", error="")
+        self._c.say(f"{step.verb}: making {v.name}")
+        for _, text in step.options:
+            self._sources.value(text)  # loads a sample whose feeds are named
+        options = arguments(_for_target(step, v.target), self._sources.names())
+        self._keep(v, self._c.result(start(step.verb, self._c.model(parent), job_name=v.name, **options)))
+
+    def _judge(self) -> Judge:
+        """What the answers are judged by; another object than last time, under whatever name, judges all anew."""
+        state = self._store.state
+        if (task := self._sources.task(state.task)) is not None:
+            judge = Judge(task.name, task)
+        else:
+            judge = Judge(state.data, feeds=self._sources.data(state.data)) if state.data else Judge(_RANDOM)
+        if self._c.judge is not None and judge.it is not self._c.judge:
+            for v in state.variants:
+                self._learn(v.id, asked="")
+        self._c.judge = judge.it
+        return judge
+
+    def _ask(self, v: Variant, base: Model, judge: Judge) -> None:
+        """What its answers are worth, or why nobody can tell; what was asked before is not asked again."""
+        if v.asked == judge.asked or not v.path:
+            return
+        try:
+            worth = self._as_its_parent(v, judge) or self._worth(v, base, judge)
+        except Stopped:
+            raise
+        except Exception as e:
+            self._learn(v.id, asked="", accuracy=None, cosine=None, changed=None, unjudged=told(e))
+        else:
+            self._learn(v.id, asked=judge.asked, unjudged="", **worth)
+        self._store.learn(judged)
+
+    def _worth(self, v: Variant, base: Model, judge: Judge) -> dict[str, Any]:
+        """Accuracy on the task, or cosine to the first row's outputs."""
+        self._c.say(f"asking {v.name}")
+        model = self._c.model(v)
+        if judge.task is not None:
+            found = self._c.result(start("accuracy", model, judge.task, target=v.target, job_name=v.name))
+            return {"accuracy": found.value, "cosine": None, "changed": None}
+        feeds = judge.feeds if judge.feeds is not None else facts.random_for(base, model)
+        found = self._c.result(start("compare", base, model, feeds, target=v.target, job_name=v.name))
+        return {"accuracy": None, **facts.of_comparison(found)}
+
+    def _as_its_parent(self, v: Variant, judge: Judge) -> dict[str, Any] | None:
+        """What its parent's answers are worth, where it was made with a proof that it answers the same."""
+        twin = self._store.state.variant(v.parent or "")
+        if twin is None or twin.asked != judge.asked or v.steps[-1].verb not in _SAME_ANSWERS:
+            return None
+        return {"accuracy": twin.accuracy, "cosine": twin.cosine, "changed": twin.changed}
+
+    # -- all rows together ------------------------------------------------------------------------------------------
+
+    def _measure(self, base: Model) -> None:
+        state = self._store.state
+        first, m = state.baseline, state.measuring
+        assert first is not None
+        rows = [v for v in state.variants if v.path and v.state != "failed"]
+        for v in rows:
+            why = "" if v is first else facts.misfit(base, self._c.model(v), m.batch, m.seq)
+            self._learn(v.id, untimed=why)
+        contestants = {v.name: (self._c.model(v), v.target) for v in rows if not self._now(v).untimed}
+        self._c.say("measuring", 0.0)
+        job = start("bench", contestants, batch=m.batch, seq=m.seq, budget_s=m.seconds, against=first.name)
+        job.watch(self._hear_bench)
+        speed = self._c.result(job)
+        self._store.learn(lambda s: facts.timed(s, [vars(r) for r in speed.rows], clear=True))
+
+    def _hear_bench(self, job: Job) -> None:
+        event = job.progress or {}
+        if event.get("kind") == "round" and not job.done:
+            self._store.learn(lambda s: facts.timed(s, event["rows"]))
+
+    # -- small things -----------------------------------------------------------------------------------------------
+
+    def _keep(self, v: Variant, model: Model) -> None:
+        self._c.models[v.id] = model
+        self._learn(v.id, state="measuring", error="", **facts.of_model(model))
+
+    def _now(self, v: Variant) -> Variant:
+        return self._store.state.variant(v.id) or v
+
+    def _learn(self, id: str, **found: Any) -> None:  # noqa: A002  (the field's name)
+        self._store.learn(lambda s: changes.learn(s, id, **found))
+
+
+def _there(v: Variant) -> bool:
+    """Whether its file is there; what the workspace cleaned away is made again."""
+    return bool(v.path) and Path(v.path).is_file()
+
+
+def _for_target(step: Step, target: str) -> Step:
+    """Steps that are made for a target are made for that of the row, unless their own option says otherwise."""
+    if target == "cpu" or "target" in dict(step.options) or not takes_target(step.verb):
+        return step
+    return step.with_option("target", target)
