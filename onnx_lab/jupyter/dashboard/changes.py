@@ -100,7 +100,8 @@ def planned(state: State) -> State:
         key = variant_id(state.source, steps, state.target)
         known = next((v for v in variants if v.id == key), None)
         if known is None:
-            known = Variant(key, _name(parent, step, state.target, variants), parent.id, steps, state.target)
+            name = name_of(parent, steps, state.target, variants)
+            known = Variant(key, name, parent.id, steps, state.target)
             variants.append(known)
         elif known.state == "failed":
             variants[variants.index(known)] = known = replace(known, state="planned", error="")
@@ -172,14 +173,24 @@ def _with_draft(state: State, index: int, draft: Draft) -> State:
     return replace(state, drafts=tuple(draft if i == index else d for i, d in enumerate(state.drafts)))
 
 
-def _name(parent: Variant, step: Step, target: str, others: Iterable[Variant]) -> str:
-    """``bert-optimized-int8``; a number keeps two of the same name apart."""
-    options = dict(step.options)
-    word = _SHORT.get(step.verb, step.verb.removeprefix("surgery.").replace("_", "-"))
+def _word(step: Step) -> str:
     if step.verb == "quantize":
-        method = options.get("method", "dynamic")
-        word = {"dynamic": "int8", "static": "int8-static", "nncf": "int8-nncf"}.get(method, method)
+        method = dict(step.options).get("method", "dynamic")
+        return {"dynamic": "int8", "static": "int8-static", "nncf": "int8-nncf"}.get(method, method)
+    return _SHORT.get(step.verb, step.verb.removeprefix("surgery.").replace("_", "-"))
+
+
+def name_of(parent: Variant, steps: tuple[Step, ...], target: str, others: Iterable[Variant]) -> str:
+    """``bert-optimized-int8``; a number keeps two of the same name apart.
+
+    Examples
+    --------
+    >>> bert = Variant("a", "bert")
+    >>> name_of(bert, (Step("optimize"), Step("quantize", (("method", "int4"),))), "cpu", [bert])
+    'bert-optimized-int4'
+    """
+    new = steps[len(parent.steps) :] if steps[: len(parent.steps)] == parent.steps else steps
     stem = re.sub(r" \(\d+\)$| on \w+", "", parent.name)
-    wanted = f"{stem}-{word}" + (f" on {target}" if target != "cpu" else "")
+    wanted = "-".join([stem, *map(_word, new)]) + (f" on {target}" if target != "cpu" else "")
     taken = {v.name for v in others}
     return next(n for n in (f"{wanted} ({i})" if i > 1 else wanted for i in count(1)) if n not in taken)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab.errors import BadInput
@@ -89,20 +90,38 @@ def from_ranking(state: State, ranking: Ranking, feeds: str, asked: str) -> Stat
     times = {(r.name, r.target): r for r in ranking.speed.rows}
     judged = {(r.name, r.target): r for r in ranking.verdict.rows}
     for name, (model, target) in ranking.models.items():
-        steps = words_of(model, base, feeds, str(target))
-        key = changes.variant_id(state.source, steps, str(target)) if steps else _as_it_came(base, str(target), state)
         told, time = judged.get((name, str(target))), times.get((name, str(target)))
-        known = state.variant(key) or Variant(key, _free(name, state), _parent(state, base, steps, str(target)), steps)
+        known = _same_file(state, model, str(target)) or _row_for(state, base, model, str(target), feeds)
         worth: dict[str, Any] = (
             {"accuracy": told.accuracy, "cosine": told.cosine, "changed": told.changed} if told else {}
         )
         new = replace(known, target=str(target), state="done", error="", asked=asked, **of_model(model), **worth)
         if time is not None:
             new = replace(new, **_timing(vars(time)))
-        left = tuple(v for v in state.variants if v.id != key)
-        index = next((i for i, v in enumerate(state.variants) if v.id == key), len(left))
+        left = tuple(v for v in state.variants if v.id != known.id)
+        index = next((i for i, v in enumerate(state.variants) if v.id == known.id), len(left))
         state = replace(state, variants=(*left[:index], new, *left[index:]))
     return state
+
+
+def _same_file(state: State, model: Model, target: str) -> Variant | None:
+    """The row that holds this very file already, however its steps were worded."""
+    from onnx_lab._load import load
+
+    alike = (v for v in state.variants if v.target == target and v.size_bytes == model.size_bytes)
+    return next((v for v in alike if Path(v.path).is_file() and load(v.path).digest == model.digest), None)
+
+
+def _row_for(state: State, base: Variant, model: Model, target: str, feeds: str) -> Variant:
+    """The row of these steps, a new one where there is none."""
+    steps = words_of(model, base, feeds, target)
+    if not steps:  # as it came, on another target
+        key = changes.variant_id(state.source, (), target)
+        return state.variant(key) or Variant(key, _free(f"{base.name} on {target}", state), base.id)
+    key, parent = changes.variant_id(state.source, steps, target), _parent(state, base, steps, target)
+    return state.variant(key) or Variant(
+        key, changes.name_of(state.variant(parent) or base, steps, target, state.variants), parent, steps
+    )
 
 
 def words_of(model: Model, base: Variant, feeds: str = "", target: str = "cpu") -> tuple[Step, ...]:
@@ -147,10 +166,6 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _as_it_came(base: Variant, target: str, state: State) -> str:
-    return base.id if base.target == target else changes.variant_id(state.source, (), target)
 
 
 def _free(name: str, state: State) -> str:
