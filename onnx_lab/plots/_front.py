@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from onnx_lab.card import Table, megabytes, milliseconds
 from onnx_lab.plots import theme
+from onnx_lab.plots._labels import places
 from onnx_lab.plots.chart import Chart
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ def front_chart(result: Verdict) -> Chart:
             hoverinfo="skip",
         )
     ]
-    places = _places(rows)
+    words = [f"{r.name} {_answers(r)}".strip() for r in rows]
+    first = [i for i, r in enumerate(rows) if r.name == taken]
+    xs, ys = [(r.p50 or 0) * 1e3 for r in rows], [(r.size_bytes or 0) / 1e6 for r in rows]
+    stand = dict(zip(map(id, rows), zip(words, places(xs, ys, words, first), strict=True), strict=True))
     for word, symbol, colour, size in _LOOKS:
         own = [r for r in rows if _look(r, taken) == word]
         if not own:
@@ -49,17 +53,18 @@ def front_chart(result: Verdict) -> Chart:
                 y=[(r.size_bytes or 0) / 1e6 for r in own],
                 mode="markers+text",
                 marker={"symbol": symbol, "color": colour, "size": size},
-                text=[f"{r.name} {_answers(r)}".strip() for r in own],
-                textposition=[places[r.name] for r in own],
+                text=[stand[id(r)][0] if stand[id(r)][1] else "" for r in own],
+                textposition=[stand[id(r)][1] or "top center" for r in own],
+                customdata=[stand[id(r)][0] for r in own],
                 textfont={"size": 11},
                 cliponaxis=False,
-                hovertemplate="%{text}<br>%{x:.3g} ms, %{y:.3g} MB<extra></extra>",
+                hovertemplate="%{customdata}<br>%{x:.3g} ms, %{y:.3g} MB<extra></extra>",
             )
         )
     title = f"{'Take ' + taken if taken else 'None qualifies'}: size and latency, lower left is better"
     fig = theme.figure(*traces, title=title, height=380, margin={"t": 72, "r": 60})
-    fig.update_xaxes(title_text="median latency, ms", range=_range([(r.p50 or 0) * 1e3 for r in rows]))
-    fig.update_yaxes(title_text="size, MB", range=_range([(r.size_bytes or 0) / 1e6 for r in rows]))
+    fig.update_xaxes(title_text="median latency, ms", range=_range(xs))
+    fig.update_yaxes(title_text="size, MB", range=_range(ys))
     names = {id(r) for r in best}
     cells = tuple(
         (r.name, milliseconds(r.p50), megabytes(r.size_bytes), _answers(r), "yes" if id(r) in names else "")
@@ -77,12 +82,6 @@ def front(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
         if not best or (r.size_bytes or 0) < (best[-1].size_bytes or 0):
             best.append(r)
     return best
-
-
-def _places(rows: Sequence[VerdictRow]) -> dict[str, str]:
-    """Where the words of each point stand: above and below in turns, from left to right; neighbours are apart."""
-    order = sorted(rows, key=lambda r: r.p50 or 0)
-    return {r.name: f"{'bottom' if i % 2 else 'top'} center" for i, r in enumerate(order)}
 
 
 def _look(r: VerdictRow, taken: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from onnx_lab.card import Table, megabytes, milliseconds
 from onnx_lab.plots import theme
+from onnx_lab.plots._labels import places
 from onnx_lab.plots.chart import Chart
 
 #: With more than this, only the one picked out and the one to take are named in the picture.
@@ -79,6 +80,8 @@ def front(rows: Sequence[Drawn], selected: str, *, max_ms: float | None = None, 
     known = [r for r in rows if r.size_bytes and r.p50]
     xs, ys = [(r.p50 or 0) * 1e3 for r in known], [(r.size_bytes or 0) / 1e6 for r in known]
     few = len(known) <= _MOST_NAMES
+    words = [_label(r, selected) if few or r.taken or r.id == selected else "" for r in known]
+    stand = places(xs, ys, words, [i for i, r in enumerate(known) if r.taken or r.id == selected])
     points = _trace(
         "scatter",
         x=_round(xs),
@@ -90,8 +93,8 @@ def front(rows: Sequence[Drawn], selected: str, *, max_ms: float | None = None, 
             "size": [15 if r.id == selected else 10 for r in known],
             "line": {"width": [3 if r.id == selected else 0 for r in known], "color": theme.AMBER},
         },
-        text=[_label(r, selected) if few or r.taken or r.id == selected else "" for r in known],
-        textposition=[_place(x, xs, rank) for x, rank in zip(xs, _ranks(ys), strict=True)],
+        text=[text if place else "" for text, place in zip(words, stand, strict=True)],
+        textposition=[place or "top center" for place in stand],
         textfont={"size": 11},
         cliponaxis=False,
         customdata=[_label(r, "") for r in known],
@@ -233,18 +236,6 @@ def _answers(r: Drawn) -> str:
     if r.accuracy is not None:
         return f"{r.accuracy:.1%}"
     return "" if r.cosine is None else f"cos {r.cosine:.4f}"
-
-
-def _place(x: float, xs: Sequence[float], rank: int) -> str:
-    """Above a point or below it in turns, so that neighbours do not overlap; to the right where the axis is near."""
-    side = "right" if x < 0.3 * max(xs) else "center"
-    return f"{'bottom' if rank % 2 else 'top'} {side}"
-
-
-def _ranks(values: Sequence[float]) -> list[int]:
-    """The place of each value among them, the largest first."""
-    order = sorted(range(len(values)), key=lambda i: -values[i])
-    return [order.index(i) for i in range(len(values))]
 
 
 def _range(values: Sequence[float], limit: float | None) -> list[float]:
