@@ -11,6 +11,7 @@ from onnx_lab.errors import BadInput
 from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.state import State, Step, Variant
 from onnx_lab.model import Model
+from onnx_lab.runtime.target import Target
 
 if TYPE_CHECKING:
     from onnx_lab.measure.compare import Comparison
@@ -46,6 +47,17 @@ def random_for(base: Model, model: Model) -> Any:
     except BadInput:
         return random_batches(model)
     return feeds
+
+
+def runs_here(target: str) -> str:
+    """Why this target does not run here; empty where it does. For all but the CPU the doctor is asked: seconds."""
+    wanted = Target.of(target).provider_name
+    if wanted == Target.of("cpu").provider_name:
+        return ""
+    from onnx_lab.runtime.doctor import doctor
+
+    proof = next((p for p in doctor().providers if p.provider == wanted), None)
+    return "" if proof is None or proof.runs else f"{target} does not run here: {proof.why}"
 
 
 def misfit(base: Model, model: Model, batch: int, seq: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab.background.job import Job, start
-from onnx_lab.errors import BadInput, Stopped
+from onnx_lab.errors import BadInput, ProviderError, Stopped
 from onnx_lab.jupyter._where import made_before
 from onnx_lab.jupyter.dashboard import changes, facts
 from onnx_lab.jupyter.dashboard.activity import told
@@ -91,6 +91,8 @@ class Work:
         self._learn(v.id, state="making", error="")
         self._c.say(f"getting {state.source}")
         try:
+            if why := facts.runs_here(v.target):
+                raise ProviderError(why, do="another target")
             model = self._from_source(state.source, before)
         except Stopped:
             raise
@@ -206,9 +208,10 @@ class Work:
         first, m = state.baseline, state.measuring
         assert first is not None
         rows = [v for v in state.variants if v.path and v.state != "failed"]
+        here = {t: facts.runs_here(t) for t in dict.fromkeys(v.target for v in rows)}
         for v in rows:
-            why = "" if v is first else facts.misfit(base, self._c.model(v), m.batch, m.seq)
-            self._learn(v.id, untimed=why)
+            why = here[v.target] or facts.misfit(base, self._c.model(v), m.batch, m.seq)
+            self._learn(v.id, untimed="" if v is first else why)
         contestants = {v.name: (self._c.model(v), v.target) for v in rows if not self._now(v).untimed}
         self._c.say("measuring", 0.0)
         job = start("bench", contestants, batch=m.batch, seq=m.seq, budget_s=m.seconds, against=first.name)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import ipywidgets as w
@@ -15,11 +17,12 @@ import pytest
 
 import onnx_lab as lab
 from onnx_lab.errors import BadInput
-from onnx_lab.jupyter.dashboard import changes, store
+from onnx_lab.jupyter.dashboard import changes, lines, store
+from onnx_lab.jupyter.dashboard.activity import Activity
 from onnx_lab.jupyter.dashboard.board import Dashboard
 from onnx_lab.jupyter.dashboard.forms import Form
 from onnx_lab.jupyter.dashboard.pace import SHORTEST_GAP, Pace
-from onnx_lab.jupyter.dashboard.state import State
+from onnx_lab.jupyter.dashboard.state import State, Step
 from onnx_lab.plots.chart import PLOTLY_MIME
 
 
@@ -138,6 +141,37 @@ def test_what_is_wrong_is_said_in_the_status_line(board: Dashboard) -> None:
     assert drawn(board).budget.ms == 20
     assert "fast" not in board._view.run.status.value
     assert "--max-ms 20" in board._view.asked.verdict_line.value
+    for endless in ("inf", "nan"):
+        board._view.asked.fields["batch"].value = endless
+        drawn(board)
+        assert "a number of 0 or more" in board._view.run.status.value
+    board._view.asked.fields["cosine"].value = "0.999999999"
+    drawn(board)
+    assert board._view.asked.fields["cosine"].value == "0.999999999"
+    assert "--min-cosine 0.999999999" in board._view.asked.verdict_line.value
+
+
+def test_an_error_goes_with_the_next_choice(board: Dashboard) -> None:
+    board._conductor.activity = Activity(error="no file at nowhere.onnx")
+    drawn(board)
+    assert "ol-bad" in board._view.run.status.value
+    board._view.steps._hear({"do": "tick", "verb": "fp16", "value": True})
+    drawn(board)
+    assert "nowhere.onnx" not in board._view.run.status.value
+    board._conductor.activity = Activity(error="cancelled; what was made stays", calm=True)
+    drawn(board)
+    assert "cancelled" in board._view.run.status.value
+    assert "ol-bad" not in board._view.run.status.value
+
+
+def test_a_redo_after_the_end_shows_nothing_under_way(board: Dashboard) -> None:
+    board._store.change(lambda s: changes.planned(s))
+    board._store.learn(
+        lambda s: replace(s, variants=tuple(replace(v, state="measuring", path="/x.onnx") for v in s.variants))
+    )
+    board._view.undo.click()
+    board._view.redo.click()
+    assert {v.state for v in drawn(board).variants} == {"done"}
 
 
 def test_only_what_runs_is_offered_and_the_rest_has_its_reason(board: Dashboard) -> None:
@@ -290,6 +324,56 @@ def test_answers_are_judged_by_data_of_the_notebook(notebook: Any) -> None:
     assert "on texts" in repr(board)
 
 
+@pytest.mark.slow
+def test_lines_can_be_pasted_and_say_what_the_dashboard_says(notebook: Any) -> None:
+    notebook.run("import onnx_lab as lab\nmine = lab.dashboard(lab.samples.tiny(features=64))")
+    board = notebook.ns["mine"]
+    drawn(board)
+    assert [s.verb for s in notebook.run(row(board, "optimize")["line"]).lineage] == ["tiny", "optimize"]
+    board._store.change(lambda s: replace(s, measuring=replace(s.measuring, seconds=1.0)))
+    board.run().wait(120)
+    drawn(board)
+    asked = board._view.asked
+    bench, verdict = (unescape(re.sub(r"<[^>]*>", "", w.value)) for w in (asked.bench_line, asked.verdict_line))
+    assert "{mine.contestants}" in bench
+    notebook.run(bench)
+    found = notebook.run(verdict)
+    names = [v.name for v in board.state.variants]
+    assert [r.name for r in found.rows] == names
+    assert all(r.p50 for r in found.rows)
+    assert found.taken in names
+    assert board.source == lab.samples.tiny(features=64)
+    assert (board.task, board.data) == (None, None)
+
+
+def test_what_is_made_is_never_called_as_the_source() -> None:
+    steps = (Step("optimize"), Step("fp16"))
+    assert lines.walk(State("a", source="m", is_model=True), steps).splitlines() == [
+        "m2 = %onnx_optimize m",
+        "m2 = %onnx_fp16 m2",
+    ]
+
+
+@pytest.mark.slow
+def test_the_python_of_a_calibrated_row_asks_for_the_data(board: Dashboard) -> None:
+    feeds = [{"x": np.random.default_rng(0).normal(size=(8, 32)).astype(np.float32)}]
+    small = lab.quantize(lab.samples.tiny(features=32), method="static", data=feeds)
+    step = Step("quantize", (("method", "static"), ("data", "few")))
+
+    def made(state: State) -> State:
+        first = changes.with_baseline(state).variants[0]
+        own = replace(first, id="x", parent=first.id, steps=(step,), state="done", path=str(small.path), size_bytes=1)
+        return replace(state, variants=(first, own), selected="x")
+
+    board._store.change(made)
+    drawn(board)
+    board._view.home.show.value = True
+    drawn(board)
+    shown = unescape(re.sub(r"<[^>]*>", "", board._view.home.code.value))
+    assert "data = ...  # what it was calibrated on: few" in shown
+    compile(shown, "shown", "exec")
+
+
 def test_the_magic_is_the_function(notebook: Any) -> None:
     board = notebook.run("board = %onnx_lab m\nboard")
     assert isinstance(board, Dashboard)
@@ -315,6 +399,13 @@ def test_the_file_the_recipe_and_the_python(board: Dashboard, tmp_path: Any) -> 
     home.path.value = str(tmp_path / "mine.onnx")
     home.save.click()
     assert lab.load(tmp_path / "mine.onnx").digest == model.digest
+    drawn(board)
+    for place in (home.told, board._view.run.status):
+        assert "mine.onnx (" in place.value
+        assert "ol-bad" not in place.value, "no error"
+    home.save.click()
+    drawn(board)
+    assert "in place of the file that was there" in home.told.value
     home.recipe.click()
     recipe = lab.Recipe.from_json((tmp_path / "mine.recipe.json").read_text())
     assert [verb for verb, _ in recipe.steps] == ["optimize"]
@@ -326,7 +417,13 @@ def test_the_file_the_recipe_and_the_python(board: Dashboard, tmp_path: Any) -> 
     home.path.value = "mine.txt"
     home.save.click()
     drawn(board)
-    assert "ends in .onnx" in board._view.run.status.value
+    for place in (home.told, board._view.run.status):
+        assert "ends in .onnx" in place.value
+        assert "ol-bad" in place.value
+    home.path.value = "/proc/nowhere/mine.onnx"
+    home.recipe.click()
+    drawn(board)
+    assert "could not write" in home.told.value
 
 
 @pytest.mark.slow
