@@ -95,7 +95,7 @@ def test_steps_are_moved_and_opened_by_keys(shared: Opener) -> None:
     options.press(" ")
     field(notebook, "method").select_option("int4")
     line = page.locator(".ol-step", has=options).locator("pre")
-    notebook.wait(lambda: line.inner_text() == "%onnx_quantize m --method int4", "its line")
+    notebook.wait(lambda: line.inner_text() == "%onnx_quantize m2 --method int4", "its line")
     assert options.get_attribute("aria-expanded") == "true"
     options.press("Enter")
     notebook.wait(lambda: field(notebook, "method").count() == 0, "the form closed")
