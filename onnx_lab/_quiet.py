@@ -1,19 +1,28 @@
 """Keep a library's chatter from the user, and keep it for the error message should the library fail.
 
 Exporters and optimizers print progress with emojis, warn about their own internals and log at WARNING what the caller
-cannot act on. `quiet` holds all of it back for the length of one call, for named loggers only.
+cannot act on. `quiet` holds all of it back for the length of one call, for named loggers only, and for the thread that
+calls: what the user's cell prints beside it is seen.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import os
 import tempfile
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, BinaryIO, TypeVar, cast
+
+from onnx_lab._by_thread import held
+from onnx_lab._stand_ins import Hold
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -39,7 +48,7 @@ class Heard:
 
 @contextlib.contextmanager
 def quiet(*loggers: str, descriptors: bool = False) -> Iterator[Heard]:
-    """Hold back prints, warnings, and what the loggers of these names (and those below them) say.
+    """Hold back what this thread prints and warns of, and what loggers of these names (and those below them) say in it.
 
     Parameters
     ----------
@@ -58,33 +67,43 @@ def quiet(*loggers: str, descriptors: bool = False) -> Iterator[Heard]:
     """
     heard = Heard()
     with contextlib.ExitStack() as stack:
-        heard.warnings = stack.enter_context(warnings.catch_warnings(record=True))
-        warnings.simplefilter("always")
-        stack.enter_context(contextlib.redirect_stdout(heard.stream))
-        stack.enter_context(contextlib.redirect_stderr(heard.stream))
-        for name in _known(loggers):
-            stack.enter_context(_redirected(name, heard.stream))
-        if descriptors:
-            stack.enter_context(_captured_descriptors(heard.stream))
+        if descriptors:  # left last: what is read then belongs to what was heard
+            stack.enter_context(_heard_descriptors(heard.stream))
+        stack.enter_context(held(Hold(heard.stream, heard.warnings, loggers)))
         yield heard
 
 
 @contextlib.contextmanager
 def without_progress(*loggers: str) -> Iterator[None]:
     """Warnings only from these loggers: some libraries (Paddle) set the root logger to INFO for the whole process."""
-    unset = [logger for name in loggers if not (logger := logging.getLogger(name)).level]
-    for logger in unset:
-        logger.setLevel(logging.WARNING)
-    try:
+    with contextlib.ExitStack() as stack:
+        for name in loggers:
+            stack.enter_context(_shared(f"level of {name}", functools.partial(_warnings_only, name)))
         yield
-    finally:
-        for logger in unset:
-            logger.setLevel(logging.NOTSET)
 
 
 @contextlib.contextmanager
 def without_loading_bars() -> Iterator[None]:
     """No "Loading weights" bar of transformers: in a notebook it stays behind as a dead widget. Downloads keep bars."""
+    with _shared("loading bars", _no_loading_bars):
+        yield
+
+
+@contextlib.contextmanager
+def _warnings_only(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    if logger.level:
+        yield
+        return
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def _no_loading_bars() -> Iterator[None]:
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as bars
 
@@ -103,34 +122,66 @@ def without_loading_bars() -> Iterator[None]:
             disable_progress_bars()
 
 
-def _known(prefixes: tuple[str, ...]) -> list[str]:
-    """The named loggers and all below them that exist: some hang handlers of their own on inner loggers."""
-    below = [n for n in logging.root.manager.loggerDict if n.startswith(tuple(f"{p}." for p in prefixes))]
-    return [*prefixes, *below]
+@contextlib.contextmanager
+def _heard_descriptors(stream: io.StringIO) -> Iterator[None]:
+    """What comes meanwhile through descriptors 1 and 2, of whichever thread: C++ does not tell."""
+    with _shared("descriptors", _redirected_descriptors) as file:
+        start = os.fstat(file.fileno()).st_size
+        try:
+            yield
+        finally:
+            with _lock:
+                file.seek(start)
+                stream.write(file.read().decode(errors="replace"))
 
 
 @contextlib.contextmanager
-def _redirected(name: str, stream: io.StringIO) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    before = logger.handlers, logger.propagate
-    logger.handlers, logger.propagate = [logging.StreamHandler(stream)], False
-    try:
-        yield
-    finally:
-        logger.handlers, logger.propagate = before
-
-
-@contextlib.contextmanager
-def _captured_descriptors(stream: io.StringIO) -> Iterator[None]:
-    with tempfile.TemporaryFile() as file:
+def _redirected_descriptors() -> Iterator[BinaryIO]:
+    # appended to, for who leaves first reads from elsewhere in it
+    with tempfile.TemporaryFile("a+b", buffering=0) as file:
         saved = [os.dup(fd) for fd in (1, 2)]
         try:
             for fd in (1, 2):
                 os.dup2(file.fileno(), fd)
-            yield
+            yield cast("BinaryIO", file)
         finally:
             for fd, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, fd)
                 os.close(copy)
-            file.seek(0)
-            stream.write(file.read().decode(errors="replace"))
+
+
+# -- changes of the whole process ---------------------------------------------------------------------------------
+
+_lock = threading.RLock()
+
+
+@dataclass
+class _Change:
+    """A change that is in force, how to undo it, and for whom it is."""
+
+    value: Any
+    undo: contextlib.ExitStack
+    users: set[object] = field(default_factory=set)
+
+
+_changes: dict[str, _Change] = {}
+
+
+@contextlib.contextmanager
+def _shared(name: str, change: Callable[[], contextlib.AbstractContextManager[_T]]) -> Iterator[_T]:
+    """Within `change`, which the first of several threads makes and the last undoes, whichever that is."""
+    user = object()
+    try:
+        with _lock:
+            if name not in _changes:
+                undo = contextlib.ExitStack()
+                _changes[name] = _Change(undo.enter_context(change()), undo)
+            _changes[name].users.add(user)
+        yield _changes[name].value
+    finally:
+        with _lock:
+            if made := _changes.get(name):
+                made.users.discard(user)
+                if not made.users:
+                    del _changes[name]
+                    made.undo.close()

@@ -18,6 +18,7 @@ from onnx_lab import workspace
 from onnx_lab._progress import listening
 from onnx_lab._turns import measuring, waiting
 from onnx_lab.background import _frames
+from onnx_lab.background._signature import function_of
 from onnx_lab.errors import OnnxLabError
 
 if TYPE_CHECKING:
@@ -56,10 +57,7 @@ def main() -> int:
 
 def done(call: Call, progress: Callable[[dict[str, Any]], None]) -> Any:
     """The value of a call; what its function tells on its way reaches `progress`."""
-    import onnx_lab
-
-    owner, _, name = call.verb.rpartition(".")
-    function = getattr(getattr(onnx_lab, owner) if owner else onnx_lab, name)
+    function = function_of(call.verb)
     bound = {k: v for k, v in call.arguments.items() if k != "*"}
     if "progress" in inspect.signature(function).parameters:
         bound["progress"] = progress

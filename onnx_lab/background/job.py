@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 from onnx_lab.background._job import Job
 from onnx_lab.background._packed import Call
+from onnx_lab.background._signature import check_call
 from onnx_lab.background._words import told
 from onnx_lab.card import Card, Shown, Table
 from onnx_lab.errors import BadInput, did_you_mean
@@ -62,7 +64,7 @@ def start(
     Raises
     ------
     BadInput
-        For a verb that is none of the lab's, or a limit that is not above 0.
+        For a verb that is none of the lab's, a limit that is not above 0, or what the function does not take.
 
     Examples
     --------
@@ -94,8 +96,9 @@ def begin(
             do=did_you_mean(verb, [*VERBS, *(f"surgery.{e}" for e in EDITS)]),
         )
     for option, value in {"memory_mb": memory_mb, "timeout_s": timeout_s}.items():
-        if value is not None and not value > 0:
-            raise BadInput(f"{option}={value}", accepted="a number above 0")
+        if value is not None and not (isinstance(value, Real) and value > 0):
+            raise BadInput(f"{option}={value!r}", accepted="a number above 0")
+    check_call(verb, positional, options)
     cap = int(memory_mb * 1e6) if memory_mb is not None else _free_share()
     job = Job(verb, name, cap, timeout_s)
     job._begin(Call(verb, {"*": positional, **options}, in_turn), only_child=only_child)
@@ -127,10 +130,7 @@ class Jobs(Shown):
         raise BadInput(f"job {number}", accepted=", ".join(str(j.number) for j in self._found) or "none yet")
 
     def _card(self) -> Card:
-        rows = tuple(
-            (str(j.number), f"{j.verb} {j.name}", j._state_words(), "" if j.done else told(j.progress or {}))
-            for j in self
-        )
+        rows = tuple((str(j.number), f"{j.verb} {j.name}", j._state_words(), _how_far(j)) for j in self)
         running = sum(not j.done for j in self._found)
         table = Table(("", "job", "state", "progress"), rows)
         return Card(f"{running} running of {len(self._found)} jobs", [], [table] if rows else [])
@@ -146,6 +146,12 @@ def jobs() -> Jobs:
     True
     """
     return Jobs(list(_all))
+
+
+def _how_far(job: Job) -> str:
+    if job.state == "failed":
+        return next(iter(str(job.error).splitlines()), "") or type(job.error).__name__
+    return "" if job.done else told(job.progress or {})
 
 
 def _about(positional: tuple[Any, ...], options: Mapping[str, Any]) -> str:

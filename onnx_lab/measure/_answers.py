@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 import numpy.typing as npt
 
-from onnx_lab.errors import BadInput
+from onnx_lab._a_model import not_a_model
 from onnx_lab.model import Model
 from onnx_lab.runtime.client import Worker, session
 from onnx_lab.runtime.keras_models import module_name
@@ -39,11 +39,7 @@ def answering(who: Answerer, target: Target | str | None) -> Iterator[Callable[[
         with Worker.for_torch(who, threads=Target.of(target).thread_count) as worker:
             yield worker.run
     else:
-        raise BadInput(
-            f"a {type(who).__name__}",
-            accepted="a Model or a torch.nn.Module",
-            do="lab.load(path) for a file, lab.export(obj) for anything else",
-        )
+        raise not_a_model(who, accepted="a Model or a torch.nn.Module")
 
 
 def name_of(who: Answerer) -> str:

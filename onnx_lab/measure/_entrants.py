@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from onnx_lab._a_model import not_a_model
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.feeds import check_feeds, model_feeds
 from onnx_lab.measure._taken import Entrant
@@ -104,7 +105,7 @@ def contestants(given: Any, targets: Sequence[str | Target]) -> tuple[Contestant
                 )
             )
         else:
-            raise BadInput(f"contestant {what!r:.80}", accepted=_ACCEPTED, do="lab.load(path) or lab.export(obj) first")
+            raise not_a_model(what, accepted=_ACCEPTED)
     return _distinct(found)
 
 
@@ -214,7 +215,7 @@ def _cast(value: Array, dtype: str) -> Array:
 def _named(given: Any) -> list[tuple[str | None, Any]]:
     if isinstance(given, Mapping):
         return [(str(k), v) for k, v in given.items()]
-    if isinstance(given, Model) or is_module(given) or _is_pair(given) or not isinstance(given, Iterable):
+    if isinstance(given, (Model, str)) or is_module(given) or _is_pair(given) or not isinstance(given, Iterable):
         return [(None, given)]
     return [(None, x) for x in given]
 

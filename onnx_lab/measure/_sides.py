@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
+from onnx_lab._a_model import not_a_model
 from onnx_lab.errors import BadInput
 from onnx_lab.measure._match import Array, Pair, leaving
 from onnx_lab.model import Model
@@ -65,11 +66,7 @@ def source_pairs(source: Any, b: ir.Model) -> list[Pair]:
         When `source` is no module, or the file knows nothing of its modules.
     """
     if not callable(getattr(source, "state_dict", None)) and not hasattr(source, "get_config"):
-        raise BadInput(
-            f"a {type(source).__name__}",
-            accepted="a Model, or the PyTorch module that the other was exported from",
-            do="lab.load(path) for a file, lab.export(obj) for anything else",
-        )
+        raise not_a_model(source, accepted="a Model, or the PyTorch module that the other was exported from")
     out = leaving(b)
     inner_first = sorted((n for n, _ in as_torch(source).named_modules() if n), key=lambda n: -n.count("."))
     found: dict[str, list[Pair]] = {}

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.card import Card, Table, megabytes
 from onnx_lab.errors import BadInput
 from onnx_lab.measure._changes import KINDS, Change, changes_of, sentence
@@ -176,6 +177,7 @@ def diff(a: Model, b: Model) -> GraphDiff:
     >>> found.counts, found.of("removed")[0].text
     ({'removed': 1}, 'Identity')
     """
+    check_model(a, b)
     left, right = a.to_ir(), b.to_ir()
     before, after = list(left.graph), list(right.graph)
     matching = match(before, after)

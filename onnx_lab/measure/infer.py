@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from onnx_lab._a_model import check_model
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput
 from onnx_lab.measure._answers import Answers
@@ -152,6 +153,7 @@ def infer(
     """
     if isinstance(m, ClipPair):
         return _of_pair(m, feeds, prompts, labels, target, tokenizer, preprocess)
+    check_model(m)
     if prompts is not None:
         raise BadInput(f"prompts for {m.name}, one Model", accepted="a ClipPair", do="lab.export(a CLIP) makes one")
     texts, pictures, arrays = _asked(m, feeds, tokenizer, preprocess, max_length)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from onnx_lab._a_model import check_model
 from onnx_lab._blocks import fused_blocks, open_blocks
 from onnx_lab._memory import WORTH_GIVING_BYTES, give_memory_back
 from onnx_lab._metadata import operator_of
@@ -206,6 +207,7 @@ def inspect(
     >>> look.operators["MatMul"], look.glue, look.weights[0].name, look.macs
     (2, 1, 'w1', 192)
     """
+    check_model(m)
     for name, size in {"batch": batch, "seq": seq, **(axes or {})}.items():
         if size < 1:
             raise BadInput(f"{name}={size}", accepted="1 or more")

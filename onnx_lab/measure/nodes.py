@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab._metadata import lies_in, module_of
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, did_you_mean
@@ -101,6 +102,7 @@ def nodes(m: Model, what: str | Sequence[str] = "*", *, shapes: bool = True) -> 
     >>> [n.inputs[1].name for n in found], str(found[0].outputs[0])
     (['w1', 'w2'], 'float32[batch, 16]')
     """
+    check_model(m)
     asked = (what,) if isinstance(what, str) else tuple(what)
     if not asked or not all(isinstance(a, str) and a for a in asked):
         raise BadInput(f"nodes of {what!r:.60}", accepted="a name, operator, module or pattern, or a list of these")

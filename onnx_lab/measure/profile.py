@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
+from onnx_lab._a_model import check_model
 from onnx_lab._metadata import module_of
 from onnx_lab._turns import measuring, waiting
 from onnx_lab.card import Card, Table, milliseconds
@@ -185,6 +186,7 @@ def profile(
     >>> sorted(found.operators)
     ['FusedGemm', 'Gemm']
     """
+    check_model(m)
     if runs < 1:
         raise BadInput(f"runs={runs}", accepted="a whole number of 1 or more")
     t = Target.of(target)

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.card import Card, Table, megabytes, milliseconds
 from onnx_lab.errors import BadInput
 from onnx_lab.measure._judging import (
@@ -199,6 +200,7 @@ def _is(r: VerdictRow, name: str | None, on: str) -> bool:
 
 
 def _check(found: Sequence[Candidate], speed: Benchmark | None, max_ms: float | None) -> None:
+    check_model(*(c.model for c in found))
     names = [(c.name, c.on) for c in found]
     if not names:
         raise BadInput("no models", accepted="a list of Models", do="lab.verdict([fp32, int8], task=...)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.card import Card, Table, milliseconds
 from onnx_lab.errors import BadInput
 from onnx_lab.feeds import model_feeds
@@ -116,6 +117,7 @@ def why(
     >>> lab.why(lab.quantize(m), m, runs=3).own.kinds.keys() >= {"int8"}
     True
     """
+    check_model(m, against)
     if m == against:
         raise BadInput(f"{m.name} against itself", accepted="two files", do="lab.why(int8, fp32)")
     given = feeds if feeds is not None else model_feeds(against, batch=batch, seq=seq)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab._progress import listener
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput, OnnxLabError, ProviderError
@@ -180,6 +181,7 @@ def best(
     >>> sorted(r.name for r in ranking.rows)
     ['tiny', 'tiny-int8', 'tiny-optimized']
     """
+    check_model(m)
     targets = _targets(target)
     task = on if isinstance(on, Task) else None
     feeds = None if isinstance(on, Task) else on

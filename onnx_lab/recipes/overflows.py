@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab._metadata import module_of
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput
@@ -133,6 +134,7 @@ def overflows(m: Model, data: Task | Dataset | Feeds, *, keep_io: bool = True) -
     >>> found.first.node, found.block[0]
     ('first/matmul', 'first/matmul')
     """
+    check_model(m)
     if "float32" not in m.header.weights:
         have = ", ".join(m.header.weights) or "none"
         raise BadInput(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnx_lab import workspace
+from onnx_lab._a_model import check_model
 from onnx_lab._metadata import module_of
 from onnx_lab.card import Card, Table
 from onnx_lab.errors import BadInput
@@ -137,6 +138,7 @@ def reduce(
     >>> [op for _, op, _ in found.nodes]
     ['Relu']
     """
+    check_model(a) if b is None else check_model(a, b)
     if (b is None) == (fails is None):
         raise BadInput("one model and no fails=" if b is None else "two models and fails=", accepted="either")
     feeds = next(iter(batches_of(data)), None) if data is not None else None

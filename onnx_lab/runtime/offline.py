@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab import workspace
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import ProviderError, TransformError
 from onnx_lab.model import Model
 from onnx_lab.runtime._hardware import this_hardware
@@ -70,6 +71,7 @@ def refuse_frozen(m: Model, verb: str) -> None:
     ------
     TransformError
     """
+    check_model(m)
     if _read(m) is not None:
         raise TransformError(
             f"{verb}: {m.name} was optimized offline; its operators are those of one machine",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from onnx_lab._a_model import check_model
 from onnx_lab.card import Card, Shown, Table, megabytes
 from onnx_lab.errors import BadInput
 from onnx_lab.feeds import axis_kind
@@ -129,6 +130,7 @@ def buckets(m: Model, *, batch: int | None = 1, seq: Sequence[int] = (32, 64, 12
     >>> model.name, feeds["attention_mask"].sum(), lab.infer(model, feeds).outputs["last_hidden_state"].shape
     ('small-32', np.int64(20), (1, 32, 32))
     """
+    check_model(m)
     lengths = sorted(set(seq))
     if not lengths:
         raise BadInput("no length", accepted="one or more, such as seq=(32, 128)")

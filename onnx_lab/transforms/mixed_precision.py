@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, TransformError
 from onnx_lab.model import Model
 from onnx_lab.produce import options_json, produce
@@ -93,6 +94,7 @@ def mixed_precision(
     >>> mixed.lineage[-1].notes["float32_nodes"], mixed.header.weights
     ([], {'float16': 212})
     """
+    check_model(m)
     one_of("tool", tool, TOOLS)
     _check_opset(m)
     judge = judge_by(rtol, atol, validate)

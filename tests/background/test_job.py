@@ -16,6 +16,7 @@ import pytest
 
 import onnx_lab as lab
 from onnx_lab import workspace
+from onnx_lab.background.job import VERBS
 from onnx_lab.errors import BadInput, Stopped, WorkerError
 
 
@@ -74,6 +75,42 @@ def test_an_error_keeps_its_class_and_its_words() -> None:
     assert job.state == "failed"
     with pytest.raises(BadInput, match="a job 'optimise'"):
         lab.start("optimise", lab.samples.tiny())
+
+
+@pytest.mark.parametrize(
+    ("positional", "options", "words"),
+    [
+        (1, {"nonsense": 1}, ["no option 'nonsense'", "accepted: m, target, disable"]),
+        (1, {"tagret": "cpu"}, ["no option 'tagret'", "did you mean 'target'?"]),
+        (1, {"memory": 100}, ["no option 'memory'", "did you mean 'memory_mb'?"]),
+        (0, {}, ["optimize: m left out", "lab.start('optimize', m)"]),
+        (2, {}, ["2 values by position", "at most 1: m"]),
+        (1, {"m": 1}, ["m is given twice"]),
+        (1, {"timeout_s": "3"}, ["timeout_s='3'", "a number above 0"]),
+        (1, {"memory_mb": float("nan")}, ["memory_mb=nan", "a number above 0"]),
+    ],
+)
+def test_what_the_function_does_not_take_is_told_before_a_child_starts(
+    positional: int, options: dict[str, Any], words: list[str]
+) -> None:
+    before = len(lab.jobs())
+    with pytest.raises(BadInput) as e:
+        lab.start("optimize", *[lab.samples.tiny()] * positional, **options)
+    assert all(w in str(e.value) for w in words), str(e.value)
+    assert len(lab.jobs()) == before
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "surgery.expose", "surgery.merge"])
+def test_the_function_itself_says_what_a_job_takes(verb: str) -> None:
+    with pytest.raises(BadInput, match=rf"{verb}: no option 'no_such_option'"):
+        lab.start(verb, no_such_option=1)
+
+
+def test_the_list_says_why_one_failed() -> None:
+    job = lab.start("optimize", lab.samples.tiny(), disable=["no_such_step"]).wait()
+    row = next(line for line in str(lab.jobs()).splitlines() if line.split()[:1] == [str(job.number)])
+    assert "failed" in row
+    assert str(job.error).splitlines()[0] in row
 
 
 @pytest.mark.slow

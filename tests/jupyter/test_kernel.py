@@ -233,3 +233,21 @@ def test_a_full_disk_leaves_nothing_half_written(kernel: Kernel) -> None:
     assert "cannot be written" in reply["evalue"]
     assert kernel.value(LEFT) == "[]"
     assert "full" in kernel.value("m2 = %onnx_simplify m --name full --memory-mb 4000\nm2.name")
+
+
+def test_cells_are_heard_beside_a_job_that_is_held_back(kernel: Kernel) -> None:
+    """A job's thread keeps what libraries say in it; what cells print beside it, captured or not, goes its own way."""
+    kernel.run(
+        "import sys; from onnx_lab._quiet import quiet\n"
+        "before = sys.stdout, sys.stderr; begun, go = threading.Event(), threading.Event()\n"
+        "def job():\n"
+        "    with quiet():\n"
+        "        print('chatter'); begun.set(); go.wait(30)\n"
+        "thread = threading.Thread(target=job); thread.start(); begun.wait(30)"
+    )
+    _, beside = kernel.run("print('a cell beside it', flush=True)")
+    _, captured = kernel.run("%%capture heard\nprint('captured'); go.set(); thread.join()")
+    _, after = kernel.run("print('and after it')")
+    printed = ["".join(s["text"] for s in of_kind(m, "stream")) for m in (beside, captured, after)]
+    assert printed == ["a cell beside it\n", "", "and after it\n"]
+    assert kernel.value("heard.stdout, (sys.stdout, sys.stderr) == before") == r"('captured\n', True)"

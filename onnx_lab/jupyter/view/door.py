@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, did_you_mean, missing
 from onnx_lab.jupyter import _stays
 from onnx_lab.measure.diff import GraphDiff, diff
@@ -134,6 +135,7 @@ def view(m: Model, other: Model | None = None, *, color: Any = None, tool: str =
     >>> shown.selected, shown.node.op
     (('first/relu',), 'Relu')
     """
+    check_model(m) if other is None else check_model(m, other)
     if tool not in _TOOLS:
         raise BadInput(f"tool {tool!r}", accepted=", ".join(_TOOLS), do=did_you_mean(tool, _TOOLS))
     if tool == "netron":

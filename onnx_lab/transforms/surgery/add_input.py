@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, TransformError
 from onnx_lab.model import Model
 from onnx_lab.task import Feeds
@@ -55,6 +56,7 @@ def add_input(
     >>> [str(s) for s in lab.surgery.add_input(lab.samples.tiny(), "b1").inputs]
     ['x: float32[batch, 8]', 'b1: float32[16]']
     """
+    check_model(m)
     wanted = names("tensor", tensor)
     held: Feeds = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, TransformError, did_you_mean
 from onnx_lab.model import Model
 from onnx_lab.transforms.surgery._code import program
@@ -56,6 +57,7 @@ def custom_to_function(m: Model, op: str, function: Any, *, name: str | None = N
     >>> lab.surgery.custom_to_function(m, "Twist", twist).lineage[-1].notes["say"][0]
     'my.own::Twist is a function of 1 nodes: first/relu'
     """
+    check_model(m)
     version = dict(m.header.opsets).get("", 20)
     proto = function_proto(function, version)
     return edited(

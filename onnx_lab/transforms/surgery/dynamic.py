@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.model import Model
 from onnx_lab.transforms._fixed import forget_shapes
 from onnx_lab.transforms._options import names
@@ -61,6 +62,7 @@ def dynamic(m: Model, axis: str | Iterable[str] = "batch", *, name: str | None =
     >>> str(fixed.inputs[0]), str(m.inputs[0]), str(m.outputs[0])
     ('x: float32[2, 8]', 'x: float32[batch, 8]', 'logits: float32[batch, 4]')
     """
+    check_model(m)
     words = names("axis", axis)
     free = free_axes(m, words)
     notes: dict[str, Any] = {}

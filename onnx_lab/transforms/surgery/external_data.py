@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from onnx_lab._a_model import check_model
 from onnx_lab.card import megabytes
 from onnx_lab.errors import TransformError
 from onnx_lab.model import Model
@@ -46,6 +47,7 @@ def external_data(
     >>> lab.surgery.external_data(lab.samples.tiny()).header.external
     ('tiny-external-data.onnx.data',)
     """
+    check_model(m)
     one_of("where", where, ("outside", "inside"))
     if where == "inside" and m.size_bytes > EXTERNAL_ABOVE_BYTES:
         raise TransformError(

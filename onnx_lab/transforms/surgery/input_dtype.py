@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Model
 from onnx_lab.task import Feeds
@@ -52,6 +53,7 @@ def input_dtype(
     >>> str(lab.surgery.input_dtype(lab.samples.tiny(), "x", "float16").inputs[0])
     'x: float16[batch, 8]'
     """
+    check_model(m)
     wanted = names("inputs", inputs)
     one_of("dtype", dtype, _DTYPES)
     known = {s.name: s.dtype for s in m.inputs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, OnnxLabError, TransformError, did_you_mean
 from onnx_lab.feeds import model_feeds
 from onnx_lab.model import Model
@@ -65,6 +66,7 @@ def merge(
     >>> [s.name for s in (*m.inputs, *m.outputs)]
     ['x', 'logits']
     """
+    check_model(m, other)
     pairs = _pairs(m, other, join)
     lineage = [str(s) for s in other.lineage]
     return edited(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Model, TensorSpec
 from onnx_lab.task import Feeds
@@ -55,6 +56,7 @@ def remove_input(
     >>> [s.name for s in lab.surgery.remove_input(two, "b1", 0.5).inputs]
     ['x']
     """
+    check_model(m)
     specs = {s.name: s for s in m.inputs}
     if tensor not in specs:
         raise BadInput(f"{tensor!r} is no input", accepted=", ".join(specs), do=did_you_mean(tensor, specs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Model
 from onnx_lab.transforms._options import names
@@ -44,6 +45,7 @@ def remove_output(m: Model, output: str | Iterable[str], *, name: str | None = N
     >>> [s.name for s in lab.surgery.remove_output(two, "logits").outputs]
     ['h1']
     """
+    check_model(m)
     wanted = names("output", output)
     known = [s.name for s in m.outputs]
     for word in wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Model
 from onnx_lab.transforms._options import names
@@ -44,6 +45,7 @@ def reorder(m: Model, first: str | Iterable[str], *, name: str | None = None, ch
     >>> [s.name for s in lab.surgery.reorder(two, "h1").outputs]
     ['h1', 'logits']
     """
+    check_model(m)
     wanted = names("first", first)
     known = [s.name for s in (*m.inputs, *m.outputs)]
     for word in wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, TransformError
 from onnx_lab.model import Model
 from onnx_lab.transforms._carry import carry_metadata
@@ -47,6 +48,7 @@ def set_opset(m: Model, opset: int, *, name: str | None = None, check: bool = Tr
     >>> lab.surgery.set_opset(lab.samples.tiny(), 21).header.opsets[""]
     21
     """
+    check_model(m)
     import onnx
 
     newest = onnx.defs.onnx_opset_version()

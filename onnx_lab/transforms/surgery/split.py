@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput
 from onnx_lab.model import Model
 from onnx_lab.transforms._options import names, one_of
@@ -49,6 +50,7 @@ def split(m: Model, tensor: str | Iterable[str], *, name: str | None = None, che
     >>> head.outputs[0].name, tail.inputs[0].name, tail.outputs[0].name
     ('h2', 'h2', 'logits')
     """
+    check_model(m)
     wanted = names("tensor", tensor)
     own = name or m.name
     return _half(m, wanted, "head", f"{own}-head", check), _half(m, wanted, "tail", f"{own}-tail", check)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, did_you_mean
 from onnx_lab.model import Model
 from onnx_lab.transforms._fixed import fix_axes
@@ -49,6 +50,7 @@ def static(m: Model, axis: str | Iterable[str], *, name: str | None = None, chec
     >>> str(lab.surgery.static(lab.samples.tiny(), "batch=3").outputs[0])
     'logits: float32[3, 4]'
     """
+    check_model(m)
     words = names("axis", axis)
     sizes: dict[tuple[str, int], int] = {}
     for word in words:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onnx_lab import workspace
+from onnx_lab._a_model import check_model
 from onnx_lab.errors import BadInput, BadModel
 from onnx_lab.model import Model
 
@@ -37,6 +38,7 @@ def undo(m: Model, steps: int = 1) -> Model:
     >>> lab.surgery.undo(lab.surgery.expose(m, "h1")).digest == m.digest
     True
     """
+    check_model(m)
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise BadInput(f"steps={steps!r}", accepted="a whole number, 1 or more")
     taken = m.lineage[-steps:] if steps <= len(m.lineage) else ()
