@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -88,12 +88,14 @@ def selection(notebook: Notebook) -> Claim:
     return Claim("click to mark in a chart, 40 variants", "under 200 ms", told, marked < 200)
 
 
-def opened(lab: lab_server.LabServer, browser: BrowserContext, name: str) -> Notebook:
-    """A notebook whose first cell has run, the second shows the dashboard."""
+def opened(
+    lab: lab_server.LabServer, browser: BrowserContext, name: str, cells: Sequence[str] = (SETUP, SHOW)
+) -> Notebook:
+    """A notebook whose first cell has run; the second shows the dashboard."""
     spec = lab_kernels.write_kernelspec(lab_kernels.NEWEST, lab.jupyter_path, lab.files)
-    Notebook.write(lab.files / f"{name}.ipynb", [SETUP, SHOW], spec)
+    Notebook.write(lab.files / f"{name}.ipynb", cells, spec)
     notebook = Notebook(browser.new_page(), lab, f"{name}.ipynb", lab.files / f"{name}.png").open()
-    notebook.run(0)
+    notebook.run(0, timeout_s=300)
     return notebook
 
 
