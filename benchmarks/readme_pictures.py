@@ -58,6 +58,7 @@ def live(notebook: Notebook) -> None:
     _wide(notebook, 1000, 700)
     notebook.start(1)
     notebook.wait_seen(1, "9 of 9 shapes", 120)
+    notebook.wait_seen(1, " 70 s left", 120)
     cell = notebook.page.locator(".jp-Notebook .jp-Cell").nth(1)
     cell.screenshot(path=str(HERE / "live.png"))
     notebook.ask("job.cancel()")

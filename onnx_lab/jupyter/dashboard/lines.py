@@ -104,6 +104,11 @@ def first(state: State) -> str:
     return shown(state, state.source, "source") if state.is_model else "m"
 
 
+def later(state: State) -> str:
+    """What the second step works on, by name: an export's result may be called as the first one's, a source may not."""
+    return made(first(state)) if state.is_model else "m"
+
+
 def bench_line(state: State) -> str:
     """``%onnx_bench`` of all rows as they are measured, for who wrote ``board = %onnx_lab``."""
     m = state.measuring
@@ -120,7 +125,7 @@ def judge_line(state: State) -> str:
     """
     of, judge = first(state), judged_by(state)
     if state.task:
-        return f"%onnx_accuracy {made(of) if state.is_model else of} {judge}"
+        return f"%onnx_accuracy {later(state)} {judge}"
     return f"%onnx_compare {of} {made(of)} {judge}" if judge else ""
 
 

@@ -42,12 +42,12 @@ class VariantTable(AnyWidget):
 
 def columns(state: State) -> list[dict[str, Any]]:
     """The header; it says what the answers were judged by."""
-    asked = answers(state.variants)
+    asked, shape = answers(state.variants), _other_shape(state)
     task = any(v.accuracy is not None for v in state.variants)
     return [
         {"title": "variant"},
         {"title": "size, MB", "kind": "num"},
-        {"title": f"latency, ms [99 %]{_other_shape(state)}", "kind": "num wrap", "bar": True},
+        {"title": f"latency, ms [99 %]{shape}", "kind": "num wrap" if shape else "num", "bar": True},
         {"title": "speed", "kind": "num more"},
         {"title": "accuracy" if task else f"cosine, {asked}" if asked else "answers", "kind": "num wrap"},
         {"title": "nodes", "kind": "num extra"},
