@@ -111,7 +111,7 @@ def _give_handlers_back() -> None:
 
 def _wanted() -> set[str]:
     """The loggers that a block names and all below them that exist: some hang handlers of their own on inner ones."""
-    named = {n for hold in live for n in hold.loggers}
+    named = {n for hold in tuple(live) for n in hold.loggers}
     below = tuple(f"{n}." for n in named)
     known = list(logging.root.manager.loggerDict)  # at once: another thread may add to it
     return named | {n for n in known if n.startswith(below)}

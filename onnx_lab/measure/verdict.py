@@ -181,6 +181,8 @@ def judged(
 
 def _candidates(given: Any) -> list[Candidate]:
     if isinstance(given, Mapping):
+        if strange := [name for name in given if not isinstance(name, str)]:
+            raise BadInput(f"a model called {strange[0]!r}", accepted="names as text: {'fp32': m, ...}")
         return [Candidate(*_pair(m), label=name) for name, m in given.items()]
     return [Candidate(*_pair(m)) for m in given]
 
@@ -196,7 +198,7 @@ def _plain(on: str) -> str:
 
 
 def _is(r: VerdictRow, name: str | None, on: str) -> bool:
-    return r.name == name and on in ("", _plain(r.target), r.target)
+    return r.name == name and (not r.target or on in ("", _plain(r.target), r.target))
 
 
 def _check(found: Sequence[Candidate], speed: Benchmark | None, max_ms: float | None) -> None:
@@ -209,6 +211,13 @@ def _check(found: Sequence[Candidate], speed: Benchmark | None, max_ms: float | 
         raise BadInput(f"models named {said}", accepted="a name for each", do="lab.quantize(m, name='int8')")
     if max_ms is not None and speed is None:
         raise BadInput(f"max_ms={max_ms} without a benchmark", do="speed=lab.bench([...]) beside it")
+    if max_ms is not None and (untimed := [c.name for c in found if not rows_of(speed, c)]):
+        timed = ", ".join(dict.fromkeys(r.name for r in first_shape(speed)))
+        raise BadInput(
+            f"max_ms={max_ms}, and no timing of {', '.join(untimed)}",
+            accepted=f"models called as in the benchmark: {timed}",
+            do="lab.bench and lab.verdict with the same dict of names",
+        )
 
 
 def cells(r: VerdictRow, taken: bool) -> tuple[str, ...]:

@@ -238,9 +238,16 @@ def test_in_turn_a_step_of_the_kernel_waits_for_a_benchmark(notebook: Any) -> No
     while not (job.progress and job.progress["kind"] == "round"):
         time.sleep(0.05)
     assert notebook.run("%onnx_simplify m --name beside").name == "beside"
-    threading.Timer(1.0, job.cancel).start()
+    cancelled: list[float] = []
+
+    def cancel() -> None:
+        cancelled.append(time.monotonic())
+        job.cancel()
+
+    threading.Timer(1.0, cancel).start()
     assert notebook.run("%onnx_simplify m --name after --in-turn").name == "after"
-    assert job.state == "cancelled"
+    assert cancelled, "not before the benchmark had ended"
+    assert job.wait(10).state == "cancelled"
 
 
 @pytest.mark.slow

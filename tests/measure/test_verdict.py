@@ -104,3 +104,20 @@ def test_what_cannot_be_judged(big: lab.Model) -> None:
 def test_it_travels(big: lab.Model) -> None:
     assert '"kind": "Verdict"' in lab.verdict([big]).to_json()
     assert len(lab.verdict([big]).to_pandas()) == 1
+
+
+@pytest.mark.slow
+def test_a_dict_gives_the_names() -> None:
+    m = lab.samples.tiny()
+    both = {"as it came": m, "slim": lab.simplify(m)}
+    speed = lab.bench(both, budget_s=1.0)
+    found = lab.verdict(both, speed=speed, max_ms=1e3)
+    assert [r.name for r in found.rows] == list(both)
+    assert all(r.p50 for r in found.rows)
+    assert found.taken in both
+    assert f"take {found.taken}" in repr(found)
+    assert "take this" in repr(lab.verdict(both)), "without a benchmark, too"
+    with pytest.raises(BadInput, match="no timing of other"):
+        lab.verdict({"other": m}, speed=speed, max_ms=1e-6)
+    with pytest.raises(BadInput, match="a model called 1"):
+        lab.verdict({1: m})  # type: ignore[dict-item]

@@ -79,8 +79,10 @@ class Dashboard:
 
     @property
     def source(self) -> Any:
-        """What the first row is made of, whatever it is called."""
-        return self._sources.resolve(self.state.source)
+        """What the first row is made of, whatever it is called; its file, where that is from another session."""
+        state, found = self.state, self._sources.resolve(self.state.source)
+        gone = isinstance(found, str) and state.source in state.given and state.baseline and state.baseline.path
+        return self._conductor.model(state.baseline) if gone and state.baseline else found
 
     @property
     def task(self) -> Task | None:
@@ -219,7 +221,8 @@ def dashboard(
         state = changes.pick_judge(state, data=name)
     if target is not None:
         state = replace(state, target=str(Target.of(target)))
-    return Dashboard(replace(state, given=sources.given), sources)
+    saved = (name for name in state.given if name not in _notebook())  # of another session
+    return Dashboard(replace(state, given=tuple(dict.fromkeys((*sources.given, *saved)))), sources)
 
 
 def _with_model(state: State, model: Any, sources: Sources) -> State:

@@ -33,8 +33,8 @@ def fresh(id: str, verbs: Iterable[str]) -> State:  # noqa: A002  (the field's n
 
 def pick_source(state: State, source: str, *, task: str = "", is_model: bool = False) -> State:
     """Another model: what was found out about the last one goes."""
-    if source == state.source:
-        return state
+    if source == state.source:  # what is called so may have become a Model, or be none any more
+        return state if is_model == state.is_model else replace(state, is_model=is_model)
     state = pick_judge(state, task=task, data="" if task else state.data)
     return replace(state, source=source, is_model=is_model, variants=(), selected="")
 

@@ -29,9 +29,14 @@ def judged(state: State) -> State:
     return replace(state, variants=tuple(replace(v, **said.get(v.id, nothing)) for v in state.variants))
 
 
+def comparable(v: Variant, base: Variant) -> bool:
+    """Whether the answers of both were judged, and by the same."""
+    return bool(v.asked) and v.asked == base.asked
+
+
 def lost(v: Variant, base: Variant) -> float | None:
     """Points of accuracy below the baseline, where both were asked the same."""
-    if v.accuracy is None or base.accuracy is None or v.asked != base.asked:
+    if v.accuracy is None or base.accuracy is None or not comparable(v, base):
         return None
     return (base.accuracy - v.accuracy) * 100
 
@@ -53,7 +58,7 @@ def _limits(budget: Budget) -> Any:
 def _row(v: Variant, base: Variant) -> Any:
     from onnx_lab.measure._judging import VerdictRow
 
-    size = v.size_bytes or 0
+    size, same = v.size_bytes or 0, comparable(v, base)
     return VerdictRow(
         name=v.name,
         target=v.target,
@@ -63,10 +68,10 @@ def _row(v: Variant, base: Variant) -> Any:
         ratio=v.ratio,
         ratio_low=v.ratio_low,
         ratio_high=v.ratio_high,
-        accuracy=v.accuracy,
+        accuracy=v.accuracy if same else None,
         lost=lost(v, base),
-        changed=v.changed,
-        cosine=v.cosine,
+        changed=v.changed if same else None,
+        cosine=v.cosine if same else None,
         qualifies=False,
         why="",
     )

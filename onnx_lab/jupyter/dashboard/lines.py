@@ -13,7 +13,7 @@ from onnx_lab.jupyter._names import Names
 from onnx_lab.jupyter._signature import Signature, read
 from onnx_lab.jupyter._words import Word
 from onnx_lab.jupyter.dashboard.numbers import plain
-from onnx_lab.jupyter.dashboard.sources import export_line
+from onnx_lab.jupyter.dashboard.sources import SAMPLES, export_line, sample_name
 from onnx_lab.jupyter.dashboard.state import State, Step
 from onnx_lab.jupyter.magics import function, magic_of
 
@@ -40,8 +40,8 @@ def line(step: Step, of: str = "m") -> str:
     return " ".join([magic, of, *edit, *_words(step)])
 
 
-def chain(steps: tuple[Step, ...], of: str = "m") -> str:
-    """Several lines, each on what the one before made.
+def chain(steps: tuple[Step, ...], of: str, own: str = "m") -> str:
+    """Several lines, each on what the one before made, which is called `own`.
 
     Examples
     --------
@@ -49,13 +49,7 @@ def chain(steps: tuple[Step, ...], of: str = "m") -> str:
     m = %onnx_optimize net
     m = %onnx_fp16 m
     """
-    own = made(of)
     return "\n".join(f"{own} = {line(s, of if i == 0 else own)}" for i, s in enumerate(steps))
-
-
-def made(of: str) -> str:
-    """What the lines call what they make: never as that which they make it of, which stays what it was."""
-    return "m2" if of == "m" else "m"
 
 
 def arguments(step: Step, names: Names) -> dict[str, Any]:
@@ -82,16 +76,22 @@ def arguments(step: Step, names: Names) -> dict[str, Any]:
 
 def walk(state: State, steps: tuple[Step, ...]) -> str:
     """All lines from the source to what the steps make."""
-    if state.is_model:
-        return chain(steps, first(state))
-    return "\n".join(filter(None, [source_line(state), *(f"m = {line(s)}" for s in steps)]))
+    return "\n".join(filter(None, [source_line(state), chain(steps, first(state), own(state))]))
 
 
 def source_line(state: State) -> str:
     """The lines that make the first Model; empty where the source is one."""
     if state.is_model:
         return ""
-    return export_line(state.source) if state.source not in state.given else "m = %onnx_export {board.source}"
+    if state.source in state.given:
+        return f"{own(state)} = %onnx_export {{board.source}}"
+    return export_line(state.source, own(state))
+
+
+def own(state: State) -> str:
+    """What the lines call what they make: never as something of the notebook that they are made of or judged by."""
+    roots = {re.split(r"\W", name, maxsplit=1)[0] for name in (state.source, state.task, state.data)}
+    return "m2" if "m" in roots else "m"
 
 
 def shown(state: State, name: str, role: str) -> str:
@@ -101,12 +101,7 @@ def shown(state: State, name: str, role: str) -> str:
 
 def first(state: State) -> str:
     """What the first step works on, by name."""
-    return shown(state, state.source, "source") if state.is_model else "m"
-
-
-def later(state: State) -> str:
-    """What the second step works on, by name: an export's result may be called as the first one's, a source may not."""
-    return made(first(state)) if state.is_model else "m"
+    return shown(state, state.source, "source") if state.is_model else own(state)
 
 
 def bench_line(state: State) -> str:
@@ -123,10 +118,19 @@ def judge_line(state: State) -> str:
     >>> judge_line(State("a", task="net.task")), judge_line(State("a", source="net", is_model=True, data="texts"))
     ('%onnx_accuracy m net.task', '%onnx_compare net m texts')
     """
-    of, judge = first(state), judged_by(state)
+    judge = judged_by(state)
     if state.task:
-        return f"%onnx_accuracy {later(state)} {judge}"
-    return f"%onnx_compare {of} {made(of)} {judge}" if judge else ""
+        return f"%onnx_accuracy {own(state)} {judge}"
+    right = first(state) if state.is_model else _network(state)
+    return f"%onnx_compare {right} {own(state)} {judge}" if judge and right else ""
+
+
+def _network(state: State) -> str:
+    """What is exported, where the notebook has it; empty for paths and names on a hub."""
+    if sample := sample_name(state.source):
+        return f"{sample}.{SAMPLES[sample].field}"
+    words = shown(state, state.source, "source")
+    return words if words != state.source or state.source.replace(".", "").isidentifier() else ""
 
 
 def judged_by(state: State) -> str:
@@ -137,19 +141,24 @@ def judged_by(state: State) -> str:
 
 def verdict_line(state: State) -> str:
     """``%onnx_verdict`` with the budget."""
-    b = state.budget
     judge, role = judged_by(state), "task" if state.task else "data"
-    limits = [f"--{role} {judge}"] if judge else []
-    limits += [f"--max-points-lost {plain(b.points)}" if state.task else f"--min-cosine {plain(b.cosine)}"]
+    words = [f"--{role} {judge}"] if judge else []
+    return " ".join(["%onnx_verdict {board.contestants} --speed speed", *words, *_limits(state)])
+
+
+def best_line(state: State, feeds: str = "") -> str:
+    """``%onnx_best`` as the button would run it; `feeds` are what it calibrates on."""
+    m, words = state.measuring, ["%onnx_best", first(state), judged_by(state)]
+    words += [f"--calibration {feeds}"] if feeds else []
+    words += [f"--batch {m.batch} --seq {m.seq}", *_limits(state), f"--budget-s {plain(m.search_seconds)} --no-explain"]
+    return " ".join(filter(None, words))
+
+
+def _limits(state: State) -> list[str]:
+    b = state.budget
+    limits = [f"--max-points-lost {plain(b.points)}" if state.task else f"--min-cosine {plain(b.cosine)}"]
     limits += [f"--max-ms {plain(b.ms)}"] if b.ms is not None else []
-    limits += [f"--max-mb {plain(b.mb)}"] if b.mb is not None else []
-    return " ".join(["%onnx_verdict {board.contestants} --speed speed", *limits])
-
-
-def best_line(state: State, of: str = "m") -> str:
-    """``%onnx_best`` as the button would run it."""
-    m, judge = state.measuring, judged_by(state)
-    return " ".join(filter(None, ["%onnx_best", of, judge, f"--batch {m.batch} --seq {m.seq}"]))
+    return limits + ([f"--max-mb {plain(b.mb)}"] if b.mb is not None else [])
 
 
 def takes_target(verb: str) -> bool:

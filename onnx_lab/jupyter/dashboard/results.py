@@ -11,7 +11,7 @@ from onnx_lab.jupyter.dashboard import table
 from onnx_lab.jupyter.dashboard.charts import Charts
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.judge import judged
-from onnx_lab.jupyter.dashboard.lines import best_line, first
+from onnx_lab.jupyter.dashboard.lines import best_line
 from onnx_lab.jupyter.dashboard.state import State
 
 
@@ -36,8 +36,11 @@ class RunBar:
         now, nothing = self.desk.conductor.activity, not state.source
         sent = put(self.run, disabled=now.busy or nothing) + put(self.search, disabled=now.busy or nothing)
         sent += put(self.cancel, disabled=not now.busy)
-        sent += put(self.line, value=self.desk.code(best_line(state, first(state))))
+        sent += put(self.line, value=self.desk.code(best_line(state, self._feeds(state))))
         return sent + put(self.status, value=self._status(state))
+
+    def _feeds(self, state: State) -> str:
+        return next(iter(self.desk.sources.feeds(state.source)), "")
 
     def _status(self, state: State) -> str:
         now = self.desk.conductor.activity

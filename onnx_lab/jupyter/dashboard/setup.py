@@ -56,6 +56,7 @@ class Setup:
         """Set the controls to the state."""
         sent = put(self.model, value=state.source)
         sent += put(self.model_line, value=self.desk.code(source_line(state)))
+        sent += put(self.model, disabled=self.desk.conductor.activity.busy)
         if not self.desk.conductor.activity.busy:  # a cell may have made new ones; while a job tells news, none looks
             sent += put(self.model, options=tuple(self.desk.sources.models()))
         judges = self._judges(state)

@@ -16,6 +16,7 @@ from onnx_lab.task import Task
 
 #: Classes whose objects `onnx_lab.export` takes, or that are Models already.
 _MODELS = ("Model", "Module", "BaseEstimator")
+_AGAIN = "run the cell that makes it, or hand it over: lab.dashboard(task=..., data=..., resume=True)"
 _ACCEPTED = "a variable, a path, a sample or a hub name"
 
 
@@ -97,7 +98,8 @@ class Sources:
         found = self.value(text)
         if isinstance(found, str) or not _is_feeds(found):
             what = "no name here" if isinstance(found, str) else f"a {type(found).__name__}"
-            raise BadInput(f"{text} is {what}", accepted="Feeds (a dict of input name to array), or a list of them")
+            accepted = "Feeds (a dict of input name to array), or a list of them"
+            raise BadInput(f"{text} is {what}", accepted=accepted, do=_AGAIN)
         return [found] if isinstance(found, Mapping) else found
 
     def resolve(self, source: str) -> Any:
@@ -140,7 +142,8 @@ class Sources:
         found = self.value(text) if text else None
         if found is None or isinstance(found, Task):
             return found
-        raise BadInput(f"{text} is a {type(found).__name__}", accepted="the name of a Task")
+        what = "no name here" if isinstance(found, str) else f"a {type(found).__name__}"
+        raise BadInput(f"{text} is {what}", accepted="the name of a Task", do=_AGAIN)
 
     def _load(self, name: str) -> None:
         import onnx_lab
@@ -169,7 +172,7 @@ def is_file(source: str) -> bool:
     )
 
 
-def export_line(source: str) -> str:
+def export_line(source: str, to: str = "m") -> str:
     """The line that makes the first Model of a source that is none yet.
 
     Examples
@@ -180,10 +183,10 @@ def export_line(source: str) -> str:
     """
     if own := sample_name(source):
         field = SAMPLES[own].field
-        return f"{own} = {source}\nm = %onnx_export {own}.{field}" if field else f"m = {source}"
+        return f"{own} = {source}\n{to} = %onnx_export {own}.{field}" if field else f"{to} = {source}"
     if is_file(source):
-        return f'm = lab.load("{source}")'
-    return f"m = %onnx_export {source}" if source else ""
+        return f'{to} = lab.load("{source}")'
+    return f"{to} = %onnx_export {source}" if source else ""
 
 
 def _is_feeds(value: Any) -> bool:

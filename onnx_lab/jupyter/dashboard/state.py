@@ -64,6 +64,11 @@ class Measuring:
     seq: int = 128
     seconds: float = 20.0
 
+    @property
+    def search_seconds(self) -> float:
+        """What a search may measure: it times several, one after the other."""
+        return 3 * self.seconds
+
 
 @dataclass(frozen=True)
 class Variant:

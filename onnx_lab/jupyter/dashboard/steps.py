@@ -11,7 +11,7 @@ from anywidget import AnyWidget
 from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.desk import Desk, put
 from onnx_lab.jupyter.dashboard.forms import Form
-from onnx_lab.jupyter.dashboard.lines import first, later, line, signature_of
+from onnx_lab.jupyter.dashboard.lines import first, line, own, signature_of
 from onnx_lab.jupyter.dashboard.parts import script
 from onnx_lab.jupyter.dashboard.state import State, Step
 from onnx_lab.surgery import EDITS, NO_STEPS
@@ -67,7 +67,7 @@ class Steps:
             verb = draft.step.verb
             words, label = self.desk.words(line(draft.step, of)), verb.removeprefix("surgery.")
             rows.append({"verb": verb, "label": label, "line": words, "on": draft.on})
-            of = later(state) if draft.on else of
+            of = own(state) if draft.on else of
         self._draw_form(state)
         return put(self.list, rows=rows)
 

@@ -11,7 +11,7 @@ from anywidget import AnyWidget
 from onnx_lab.card import megabytes, milliseconds
 from onnx_lab.jupyter._stays import STYLE
 from onnx_lab.jupyter.dashboard.facts import shape_words
-from onnx_lab.jupyter.dashboard.judge import answers, lost
+from onnx_lab.jupyter.dashboard.judge import answers, comparable, lost
 from onnx_lab.jupyter.dashboard.parts import script
 from onnx_lab.jupyter.dashboard.state import State, Variant
 
@@ -109,7 +109,9 @@ def speed(v: Variant, state: State) -> str:
 
 
 def worth(v: Variant, state: State) -> str:
-    """Accuracy with the points to the baseline, or the cosine."""
+    """Accuracy with the points to the baseline, or the cosine; nothing for what was judged by something else."""
+    if state.baseline is not None and not comparable(v, state.baseline):
+        return ""
     if v.accuracy is not None:
         less = lost(v, state.baseline) if state.baseline else None
         return f"{v.accuracy:.1%}" + (

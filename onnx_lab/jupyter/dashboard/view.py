@@ -76,8 +76,9 @@ class View:
         name = state.baseline.name if state.baseline else state.source
         title = f"<h2 class='ol-title'>onnx_lab{' · ' + escape(name) if name else ''}</h2>"
         sent = put(self.title, value=title)
-        sent += put(self.undo, disabled=not self.desk.store.can_undo)
-        sent += put(self.redo, disabled=not self.desk.store.can_redo)
+        busy = self.desk.conductor.activity.busy
+        sent += put(self.undo, disabled=busy or not self.desk.store.can_undo)
+        sent += put(self.redo, disabled=busy or not self.desk.store.can_redo)
         drawn: list[Any] = [
             self.setup,
             self.steps,

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnx_lab.background.job import Job, start
-from onnx_lab.errors import BadInput, ProviderError, Stopped
+from onnx_lab.errors import BadInput, BadModel, ProviderError, Stopped
 from onnx_lab.jupyter._where import made_before
 from onnx_lab.jupyter.dashboard import changes, facts
 from onnx_lab.jupyter.dashboard.activity import told
@@ -28,8 +28,6 @@ from onnx_lab.task import Task
 if TYPE_CHECKING:
     from onnx_lab.jupyter.dashboard.conductor import Conductor
 
-#: Seconds that a search may measure, for each second that one benchmark may.
-_SEARCH = 3
 _RANDOM = "random feeds"
 #: Steps that run what they made beside what they made it of, and fail where the answers differ.
 _SAME_ANSWERS = ("fix_shapes",)
@@ -44,8 +42,8 @@ class Judge:
     feeds: Any = None
 
     @property
-    def it(self) -> Any:
-        """The object of the notebook."""
+    def on(self) -> Any:
+        """What `onnx_lab.best` judges by."""
         return self.feeds if self.task is None else self.task
 
 
@@ -73,20 +71,19 @@ class Work:
         feeds, m, b = next(iter(self._sources.feeds(state.source)), ""), state.measuring, state.budget
         self._c.say("looking for the best")
         job = start(
-            "best", base, judge.it, target="auto", calibration=self._sources.value(feeds) if feeds else None,
+            "best", base, judge.on, target="auto", calibration=self._sources.value(feeds) if feeds else None,
             batch=m.batch, seq=m.seq, max_points_lost=b.points, min_cosine=b.cosine, max_ms=b.ms, max_mb=b.mb,
-            budget_s=_SEARCH * m.seconds, explain=False,
+            budget_s=m.search_seconds, explain=False,
         )  # fmt: skip
         ranking = self._c.result(job)
+        self._first()
         self._store.change(lambda s: facts.from_ranking(s, ranking, feeds, judge.asked))
 
     # -- the model as it came ---------------------------------------------------------------------------------------
 
     def _made_baseline(self) -> Model:
         """What is called so may be another model by now: then all rows begin anew."""
-        state = self._store.state
-        v = state.baseline
-        assert v is not None
+        state, v = self._store.state, self._first()
         before = self._c.model(v) if _there(v) else None
         self._learn(v.id, state="making", error="")
         self._c.say(f"getting {state.source}")
@@ -94,16 +91,24 @@ class Work:
             if why := facts.runs_here(v.target):
                 raise ProviderError(why, do="another target")
             model = self._from_source(state.source, before)
+            another = before is not None and not _same(before, model)
         except Stopped:
             raise
         except BaseException as e:
             self._learn(v.id, state="failed", error=told(e))
             raise
-        if before is not None and model.digest != before.digest:
+        self._store.learn(lambda s: replace(s, is_model=self._sources.is_model(s.source)))
+        if another:
             self._c.models.clear()
             self._store.change(changes.begin_anew)
-        self._keep(v, model)
+        self._keep(self._first(), model)
         return model
+
+    def _first(self) -> Variant:
+        """The row of the model as it came. Raises Stopped where somebody has taken it away meanwhile."""
+        if (v := self._store.state.baseline) is None:
+            raise Stopped("another model was picked")
+        return v
 
     def _from_source(self, source: str, before: Model | None) -> Model:
         thing = self._sources.resolve(source)
@@ -163,10 +168,11 @@ class Work:
             judge = Judge(task.name, task)
         else:
             judge = Judge(state.data, feeds=self._sources.data(state.data)) if state.data else Judge(_RANDOM)
-        if self._c.judge is not None and judge.it is not self._c.judge:
+        it = self._sources.value(state.task or state.data) if state.task or state.data else None
+        if self._c.judge is not None and it is not self._c.judge:
             for v in state.variants:
                 self._learn(v.id, asked="")
-        self._c.judge = judge.it
+        self._c.judge = it
         return judge
 
     def _ask(self, v: Variant, base: Model, judge: Judge) -> None:
@@ -204,9 +210,8 @@ class Work:
     # -- all rows together ------------------------------------------------------------------------------------------
 
     def _measure(self, base: Model) -> None:
-        state = self._store.state
-        first, m = state.baseline, state.measuring
-        assert first is not None
+        state, first = self._store.state, self._first()
+        m = state.measuring
         rows = [v for v in state.variants if v.path and v.state != "failed"]
         here = {t: facts.runs_here(t) for t in dict.fromkeys(v.target for v in rows)}
         for v in rows:
@@ -235,6 +240,14 @@ class Work:
 
     def _learn(self, id: str, **found: Any) -> None:  # noqa: A002  (the field's name)
         self._store.learn(lambda s: changes.learn(s, id, **found))
+
+
+def _same(before: Model, now: Model) -> bool:
+    """Whether the file is what it was; one that was written again is another."""
+    try:
+        return before.digest == now.digest
+    except BadModel:
+        return False
 
 
 def _there(v: Variant) -> bool:

@@ -22,7 +22,7 @@ from onnx_lab.jupyter.dashboard.activity import Activity
 from onnx_lab.jupyter.dashboard.board import Dashboard
 from onnx_lab.jupyter.dashboard.forms import Form
 from onnx_lab.jupyter.dashboard.pace import SHORTEST_GAP, Pace
-from onnx_lab.jupyter.dashboard.state import State, Step
+from onnx_lab.jupyter.dashboard.state import Budget, Measuring, State, Step
 from onnx_lab.plots.chart import PLOTLY_MIME
 
 
@@ -162,6 +162,16 @@ def test_an_error_goes_with_the_next_choice(board: Dashboard) -> None:
     drawn(board)
     assert "cancelled" in board._view.run.status.value
     assert "ol-bad" not in board._view.run.status.value
+
+
+def test_what_would_pull_the_rug_is_off_while_it_works(board: Dashboard) -> None:
+    board._view.steps._hear({"do": "tick", "verb": "fp16", "value": True})
+    drawn(board)
+    view = board._view
+    assert [view.undo.disabled, view.setup.model.disabled] == [False, False]
+    board._conductor.activity = Activity("measuring")
+    drawn(board)
+    assert [view.undo.disabled, view.redo.disabled, view.setup.model.disabled] == [True, True, True]
 
 
 def test_a_redo_after_the_end_shows_nothing_under_way(board: Dashboard) -> None:
@@ -346,12 +356,43 @@ def test_lines_can_be_pasted_and_say_what_the_dashboard_says(notebook: Any) -> N
     assert (board.task, board.data) == (None, None)
 
 
-def test_what_is_made_is_never_called_as_the_source() -> None:
-    steps = (Step("optimize"), Step("fp16"))
-    assert lines.walk(State("a", source="m", is_model=True), steps).splitlines() == [
-        "m2 = %onnx_optimize m",
-        "m2 = %onnx_fp16 m2",
-    ]
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (State("a", source="m", is_model=True), "m2 = %onnx_optimize m"),
+        (State("a", source="m"), "m2 = %onnx_export m\nm2 = %onnx_optimize m2"),
+        (State("a", source="net", task="m.task"), "m2 = %onnx_export net\nm2 = %onnx_optimize m2"),
+        (State("a", source="tiny", is_model=True, given=("tiny",)), "m = %onnx_optimize {board.source}"),
+        (State("a", source="net", given=("net",)), "m = %onnx_export {board.source}\nm = %onnx_optimize m"),
+    ],
+)
+def test_lines_leave_what_is_there_as_it_is(state: State, expected: str) -> None:
+    assert lines.walk(state, (Step("optimize"),)) == expected
+
+
+def test_the_line_of_the_search_is_what_it_does() -> None:
+    budget = Budget(ms=5, mb=3)
+    state = State("a", source="net", is_model=True, data="texts", budget=budget, measuring=Measuring(seconds=2))
+    assert lines.best_line(state, "texts") == (
+        "%onnx_best net texts --calibration texts --batch 1 --seq 128 --min-cosine 0.99 --max-ms 5 --max-mb 3 "
+        "--budget-s 6 --no-explain"
+    )
+
+
+@pytest.mark.slow
+def test_what_was_handed_over_in_another_session_is_asked_for(board: Dashboard) -> None:
+    with_variants(board, 2)
+    model = lab.samples.tiny()
+    first = board.state.variants[0]
+    board._store.learn(lambda s: changes.learn(changes.pick_judge(s, task="task"), first.id, path=str(model.path)))
+    board._store.learn(lambda s: replace(s, given=("tiny", "task")))
+    drawn(board)
+    again = lab.dashboard(resume=True)
+    assert again.state.given == ("tiny", "task")
+    assert again.source == model
+    assert "{board.task}" in again._view.setup.task_note.value
+    with pytest.raises(BadInput, match=r"hand it over: lab\.dashboard\(task="):
+        _ = again.task
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from test_conductor import conductor, row, run
 
 import onnx_lab as lab
 from onnx_lab.jupyter.dashboard import changes, snapshot, table
+from onnx_lab.jupyter.dashboard.activity import Activity
 from onnx_lab.jupyter.dashboard.conductor import Conductor
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.state import Budget, State, from_json, to_json
@@ -146,3 +148,58 @@ def test_a_search_knows_the_files_that_are_there() -> None:
     digests = [(c.model(v).digest, v.target) for v in c.store.state.variants]
     assert len(digests) == len(set(digests)), [v.name for v in c.store.state.variants]
     assert [v.name for v in c.store.state.variants][: len(names)] == names
+
+
+def test_a_file_that_was_written_again_is_another_model(tmp_path: Path) -> None:
+    path = lab.samples.tiny(features=64).save(tmp_path / "again.onnx")
+    c = conductor("optimize", source=str(path))
+    run(c)
+    lab.samples.tiny(features=64, seed=5).save(path)
+    state = run(c)
+    assert c.activity.error == ""
+    assert {v.state for v in state.variants} == {"done"}
+    assert state.baseline is not None
+    assert c.model(state.baseline) == lab.load(path)
+
+
+def test_only_what_was_judged_by_the_same_is_judged() -> None:
+    c = conductor(task="task")
+    state = edited(c, "rename", old="x", new="pixels")
+    first, renamed = state.variants
+    swapped = replace(first, asked="", unjudged="its feeds are called otherwise", accuracy=None)
+    odd = judged(replace(state, variants=(swapped, replace(renamed, asked="toy", accuracy=0.0, unjudged=""))))
+    assert odd.best is None, "nothing to hold it against"
+    assert table.worth(odd.variants[1], odd) == ""
+    other = judged(replace(state, variants=(first, replace(renamed, asked="another task", accuracy=0.9, unjudged=""))))
+    assert [v.taken for v in other.variants] == [True, False]
+    assert table.verdict(other.variants[1]).startswith("not judged yet")
+
+
+def test_a_model_that_is_taken_away_meanwhile_ends_the_run_calmly() -> None:
+    c = conductor("optimize")
+    c.run()
+    while not c.activity.words.startswith(("optimize", "asking", "measuring")):
+        c.wait(0.01)
+    c.store.change(lambda s: replace(s, variants=()))
+    c.wait(60)
+    assert c.activity == Activity(error="cancelled; what was made stays", calm=True)
+
+
+def test_what_a_name_means_is_looked_up_at_each_run(tmp_path: Path) -> None:
+    c = conductor()
+    run(c)
+    assert c.store.state.is_model
+    given(c, net=str(lab.samples.tiny(features=64).save(tmp_path / "own.onnx")))
+    state = run(c)
+    assert not state.is_model, "its line is no transform of a path"
+
+
+def test_data_of_one_dict_are_asked_once() -> None:
+    c = conductor("quantize", data="one")
+    given(c, one={"x": np.ones((8, 64), np.float32)})
+    run(c)
+    said: list[str] = []
+    c._on_news = lambda: said.append(c.activity.words)
+    run(c)
+    assert not [words for words in said if words.startswith("asking")]
+    assert {v.asked for v in c.store.state.variants} == {"one"}
