@@ -15,6 +15,7 @@ from onnx_lab.background._words import told as worded
 from onnx_lab.background.job import Job
 from onnx_lab.errors import Stopped
 from onnx_lab.jupyter._left import TimeLeft
+from onnx_lab.jupyter.dashboard import changes
 from onnx_lab.jupyter.dashboard.activity import Activity, told
 from onnx_lab.jupyter.dashboard.judge import judged
 from onnx_lab.jupyter.dashboard.sources import Sources
@@ -95,6 +96,10 @@ class Conductor:
 
             self.models[v.id] = load(v.path)
         return self.models[v.id]
+
+    def learn(self, id: str, **found: Any) -> None:  # noqa: A002  (the field's name)
+        """Put what was found out about a variant into its row."""
+        self.store.learn(lambda s: changes.learn(s, id, **found))
 
     # -- for the work -----------------------------------------------------------------------------------------------
 

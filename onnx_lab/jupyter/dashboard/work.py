@@ -8,43 +8,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from onnx_lab.background.job import Job, start
 from onnx_lab.errors import BadInput, BadModel, ProviderError, Stopped
 from onnx_lab.jupyter._where import made_before
 from onnx_lab.jupyter.dashboard import changes, facts
 from onnx_lab.jupyter.dashboard.activity import told
-from onnx_lab.jupyter.dashboard.judge import judged
+from onnx_lab.jupyter.dashboard.asking import Asking
 from onnx_lab.jupyter.dashboard.lines import arguments, takes_target
 from onnx_lab.jupyter.dashboard.sources import is_file
 from onnx_lab.jupyter.dashboard.state import Step, Variant
 from onnx_lab.jupyter.magics import function
 from onnx_lab.model import Model
-from onnx_lab.task import Task
 
 if TYPE_CHECKING:
     from onnx_lab.jupyter.dashboard.conductor import Conductor
-
-_RANDOM = "random feeds"
-#: Steps that run what they made beside what they made it of, and fail where the answers differ.
-_SAME_ANSWERS = ("fix_shapes",)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """What answers are judged by: a task, or feeds on which outputs are compared, or neither for random ones."""
-
-    asked: str
-    task: Task | None = None
-    feeds: Any = None
-
-    @property
-    def on(self) -> Any:
-        """What `onnx_lab.best` judges by."""
-        return self.feeds if self.task is None else self.task
 
 
 class Work:
@@ -52,22 +33,23 @@ class Work:
 
     def __init__(self, conductor: Conductor) -> None:
         self._c, self._store, self._sources = conductor, conductor.store, conductor.sources
+        self._asking = Asking(conductor)
 
     def run(self) -> None:
         """Make what the ticked steps ask for, judge it, and measure all rows."""
         self._store.change(changes.planned)
         base = self._made_baseline()
-        judge = self._judge()
+        judge = self._asking.judge()
         for v in self._store.state.variants:
             self._attempt(v, self._make)
         for v in self._store.state.variants:
-            self._attempt(v, lambda v: self._ask(v, base, judge))
+            self._attempt(v, lambda v: self._asking.ask(v, base, judge))
         self._measure(base)
 
     def search(self) -> None:
         """Let `onnx_lab.best` choose what to try; what it tried becomes rows."""
         self._store.change(changes.with_baseline)
-        base, judge, state = self._made_baseline(), self._judge(), self._store.state
+        base, judge, state = self._made_baseline(), self._asking.judge(), self._store.state
         feeds, m, b = next(iter(self._sources.feeds(state.source)), ""), state.measuring, state.budget
         self._c.say("looking for the best")
         job = start(
@@ -85,7 +67,7 @@ class Work:
         """What is called so may be another model by now: then all rows begin anew."""
         state, v = self._store.state, self._first()
         before = self._c.model(v) if _there(v) else None
-        self._learn(v.id, state="making", error="")
+        self._c.learn(v.id, state="making", error="")
         self._c.say(f"getting {state.source}")
         try:
             if why := facts.runs_here(v.target):
@@ -95,7 +77,7 @@ class Work:
         except Stopped:
             raise
         except BaseException as e:
-            self._learn(v.id, state="failed", error=told(e))
+            self._c.learn(v.id, state="failed", error=told(e))
             raise
         self._store.learn(lambda s: replace(s, is_model=self._sources.is_model(s.source)))
         if another:
@@ -141,71 +123,25 @@ class Work:
         except Stopped:
             raise
         except Exception as e:
-            self._learn(v.id, state="failed", error=told(e), verdict="", taken=False, qualifies=False)
+            self._c.learn(v.id, state="failed", error=told(e), verdict="", taken=False, qualifies=False)
 
     def _make(self, v: Variant) -> None:
         if v.parent is None:
             return
         if _there(v):
-            self._learn(v.id, state="measuring", error="")
+            self._c.learn(v.id, state="measuring", error="")
             return
         parent = self._store.state.variant(v.parent)
         if parent is None or not _there(parent):
             why = parent.name if parent else "its parent"
             raise BadInput(f"{why} was not made", do="see the reason in its row")
         step = v.steps[-1]
-        self._learn(v.id, state="making", error="")
+        self._c.learn(v.id, state="making", error="")
         self._c.say(f"{step.verb}: making {v.name}")
         for _, text in step.options:
             self._sources.value(text)  # loads a sample whose feeds are named
         options = arguments(_for_target(step, v.target), self._sources.names())
         self._keep(v, self._c.result(start(step.verb, self._c.model(parent), job_name=v.name, **options)))
-
-    def _judge(self) -> Judge:
-        """What the answers are judged by; another object than last time, under whatever name, judges all anew."""
-        state = self._store.state
-        if (task := self._sources.task(state.task)) is not None:
-            judge = Judge(task.name, task)
-        else:
-            judge = Judge(state.data, feeds=self._sources.data(state.data)) if state.data else Judge(_RANDOM)
-        it = self._sources.value(state.task or state.data) if state.task or state.data else None
-        if self._c.judge is not None and it is not self._c.judge:
-            for v in state.variants:
-                self._learn(v.id, asked="")
-        self._c.judge = it
-        return judge
-
-    def _ask(self, v: Variant, base: Model, judge: Judge) -> None:
-        """What its answers are worth, or why nobody can tell; what was asked before is not asked again."""
-        if v.asked == judge.asked or not v.path:
-            return
-        try:
-            worth = self._as_its_parent(v, judge) or self._worth(v, base, judge)
-        except Stopped:
-            raise
-        except Exception as e:
-            self._learn(v.id, asked="", accuracy=None, cosine=None, changed=None, unjudged=told(e))
-        else:
-            self._learn(v.id, asked=judge.asked, unjudged="", **worth)
-        self._store.learn(judged)
-
-    def _worth(self, v: Variant, base: Model, judge: Judge) -> dict[str, Any]:
-        """Accuracy on the task, or cosine to the first row's outputs."""
-        self._c.say(f"asking {v.name}")
-        model = self._c.model(v)
-        if judge.task is not None:
-            found = self._c.result(start("accuracy", model, judge.task, target=v.target, job_name=v.name))
-            return {"accuracy": found.value, "cosine": None, "changed": None}
-        feeds = judge.feeds if judge.feeds is not None else facts.random_for(base, model)
-        found = self._c.result(start("compare", base, model, feeds, target=v.target, job_name=v.name))
-        return {"accuracy": None, **facts.of_comparison(found)}
-
-    def _as_its_parent(self, v: Variant, judge: Judge) -> dict[str, Any] | None:
-        """What its parent's answers are worth, where it was made with a proof that it answers the same."""
-        twin = self._store.state.variant(v.parent or "")
-        if twin is None or twin.asked != judge.asked or v.steps[-1].verb not in _SAME_ANSWERS:
-            return None
-        return {"accuracy": twin.accuracy, "cosine": twin.cosine, "changed": twin.changed}
 
     # -- all rows together ------------------------------------------------------------------------------------------
 
@@ -216,7 +152,7 @@ class Work:
         here = {t: facts.runs_here(t) for t in dict.fromkeys(v.target for v in rows)}
         for v in rows:
             why = here[v.target] or facts.misfit(base, self._c.model(v), m.batch, m.seq)
-            self._learn(v.id, untimed="" if v is first else why)
+            self._c.learn(v.id, untimed="" if v is first else why)
         contestants = {v.name: (self._c.model(v), v.target) for v in rows if not self._now(v).untimed}
         self._c.say("measuring", 0.0)
         job = start("bench", contestants, batch=m.batch, seq=m.seq, budget_s=m.seconds, against=first.name)
@@ -233,13 +169,10 @@ class Work:
 
     def _keep(self, v: Variant, model: Model) -> None:
         self._c.models[v.id] = model
-        self._learn(v.id, state="measuring", error="", **facts.of_model(model))
+        self._c.learn(v.id, state="measuring", error="", **facts.of_model(model))
 
     def _now(self, v: Variant) -> Variant:
         return self._store.state.variant(v.id) or v
-
-    def _learn(self, id: str, **found: Any) -> None:  # noqa: A002  (the field's name)
-        self._store.learn(lambda s: changes.learn(s, id, **found))
 
 
 def _same(before: Model, now: Model) -> bool:

@@ -95,16 +95,17 @@ def test_what_fails_is_one_row_and_the_rest_goes_on() -> None:
 
 @pytest.mark.slow
 def test_a_second_run_makes_nothing_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    from onnx_lab.jupyter.dashboard import work as module
+    from onnx_lab.jupyter.dashboard import asking, work
 
     started: list[str] = []
-    real = module.start
+    real = work.start
 
     def spy(verb: str, *given: object, **options: object) -> lab.Job:
         started.append(verb)
         return real(verb, *given, **options)
 
-    monkeypatch.setattr(module, "start", spy)
+    for module in (work, asking):
+        monkeypatch.setattr(module, "start", spy)
     c = conductor("optimize")
     run(c)
     assert started == ["optimize", "compare", "compare", "bench"]
