@@ -30,6 +30,8 @@ class Desk:
         self.kit = Kit()
         self.said, self.went_wrong = "", False
         self.own_name: Callable[[], str] = lambda: _NAME
+        self.feeds: list[str] = []
+        self._name = _NAME
         self.providers: tuple[tuple[str, bool, str], ...] = ()
         self.redraw: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
@@ -61,10 +63,14 @@ class Desk:
         self.said, self.went_wrong = words, wrong
         self.redraw()
 
+    def look(self, source: str) -> None:
+        """What the notebook has now, for drawing; a cell may have made new things. While a job works nobody looks."""
+        if not self.conductor.activity.busy:
+            self._name, self.feeds = self.own_name(), self.sources.feeds(source)
+
     def words(self, line: str) -> str:
         """A magic line with the name that this dashboard has in the notebook."""
-        name = self.own_name()
-        return line if name == _NAME else line.replace(f"{{{_NAME}.", f"{{{name}.")
+        return line.replace(f"{{{_NAME}.", f"{{{self._name}.")
 
     def code(self, lines: str) -> str:
         """Magic lines as HTML."""

@@ -36,11 +36,8 @@ class RunBar:
         now, nothing = self.desk.conductor.activity, not state.source
         sent = put(self.run, disabled=now.busy or nothing) + put(self.search, disabled=now.busy or nothing)
         sent += put(self.cancel, disabled=not now.busy)
-        sent += put(self.line, value=self.desk.code(best_line(state, self._feeds(state))))
+        sent += put(self.line, value=self.desk.code(best_line(state, next(iter(self.desk.feeds), ""))))
         return sent + put(self.status, value=self._status(state))
-
-    def _feeds(self, state: State) -> str:
-        return next(iter(self.desk.sources.feeds(state.source)), "")
 
     def _status(self, state: State) -> str:
         now = self.desk.conductor.activity

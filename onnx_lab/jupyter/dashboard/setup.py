@@ -56,12 +56,13 @@ class Setup:
         """Set the controls to the state."""
         sent = put(self.model, value=state.source)
         sent += put(self.model_line, value=self.desk.code(source_line(state)))
-        sent += put(self.model, disabled=self.desk.conductor.activity.busy)
-        if not self.desk.conductor.activity.busy:  # a cell may have made new ones; while a job tells news, none looks
+        busy = self.desk.conductor.activity.busy
+        sent += put(self.model, disabled=busy)
+        if not busy:  # a cell may have made new ones; while a job tells news, none looks
             sent += put(self.model, options=tuple(self.desk.sources.models()))
-        judges = self._judges(state)
-        if tuple(self.task.options) != tuple(judges):
-            self.task.options = judges
+            judges = self._judges(state)
+            if tuple(self.task.options) != tuple(judges):
+                self.task.options = judges
         sent += put(self.task, value=state.task or state.data)
         sent += put(self.task_note, value=self.desk.code(judge_line(state)) or _OWN)
         return sent + self._draw_target(state)

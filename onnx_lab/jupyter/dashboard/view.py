@@ -73,6 +73,7 @@ class View:
             return sent
 
     def _draw_parts(self, state: State, *, charts: bool = True) -> int:
+        self.desk.look(state.source)
         name = state.baseline.name if state.baseline else state.source
         title = f"<h2 class='ol-title'>onnx_lab{' · ' + escape(name) if name else ''}</h2>"
         sent = put(self.title, value=title)
