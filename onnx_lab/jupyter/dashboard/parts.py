@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -75,10 +76,10 @@ def script(name: str) -> str:
     return "\n".join((_HERE / f"{part}.js").read_text(encoding="utf-8") for part in ("dom", name))
 
 
-def code_html(lines: str, *, off: bool = False) -> str:
-    """Magic lines, to be read and copied; paler for what is not going to be done."""
-    kind = "ol-code ol-off" if off else "ol-code"
-    return f"<pre class='{kind}'>{escape(lines)}</pre>" if lines else ""
+def code_html(lines: str) -> str:
+    """Magic lines, to be read and copied."""
+    words = re.sub(r"--[\w-]+", r"<span class='ol-word'>\g<0></span>", escape(lines))  # a page breaks lines at hyphens
+    return f"<pre class='ol-code'>{words}</pre>" if lines else ""
 
 
 def show(widget: Any, visible: bool) -> None:

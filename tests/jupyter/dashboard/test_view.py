@@ -49,6 +49,11 @@ def drawn(board: Dashboard) -> State:
     return board.state
 
 
+def words(html: Any) -> str:
+    """What is read in an HTML widget."""
+    return unescape(re.sub(r"<[^>]*>", "", html.value))
+
+
 def with_variants(board: Dashboard, count: int) -> None:
     """Rows as after a run."""
 
@@ -140,7 +145,7 @@ def test_what_is_wrong_is_said_in_the_status_line(board: Dashboard) -> None:
     board._view.asked.fields["ms"].value = "20"
     assert drawn(board).budget.ms == 20
     assert "fast" not in board._view.run.status.value
-    assert "--max-ms 20" in board._view.asked.verdict_line.value
+    assert "--max-ms 20" in words(board._view.asked.verdict_line)
     for endless in ("inf", "nan"):
         board._view.asked.fields["batch"].value = endless
         drawn(board)
@@ -148,7 +153,7 @@ def test_what_is_wrong_is_said_in_the_status_line(board: Dashboard) -> None:
     board._view.asked.fields["cosine"].value = "0.999999999"
     drawn(board)
     assert board._view.asked.fields["cosine"].value == "0.999999999"
-    assert "--min-cosine 0.999999999" in board._view.asked.verdict_line.value
+    assert "--min-cosine 0.999999999" in words(board._view.asked.verdict_line)
 
 
 def test_an_error_goes_with_the_next_choice(board: Dashboard) -> None:
@@ -326,7 +331,7 @@ def test_answers_are_judged_by_data_of_the_notebook(notebook: Any) -> None:
     setup = board._view.setup
     assert [v for _, v in setup.task.options] == ["", "texts"]
     assert "%onnx_compare m m2 texts" in setup.task_note.value
-    assert "--data texts --min-cosine 0.99" in board._view.asked.verdict_line.value
+    assert "--data texts --min-cosine 0.99" in words(board._view.asked.verdict_line)
     setup.task.value = ""
     assert drawn(board).data == ""
     setup.task.value = "texts"
@@ -344,7 +349,7 @@ def test_lines_can_be_pasted_and_say_what_the_dashboard_says(notebook: Any) -> N
     board.run().wait(120)
     drawn(board)
     asked = board._view.asked
-    bench, verdict = (unescape(re.sub(r"<[^>]*>", "", w.value)) for w in (asked.bench_line, asked.verdict_line))
+    bench, verdict = words(asked.bench_line), words(asked.verdict_line)
     assert "{mine.contestants}" in bench
     notebook.run(bench)
     found = notebook.run(verdict)
@@ -410,7 +415,7 @@ def test_the_python_of_a_calibrated_row_asks_for_the_data(board: Dashboard) -> N
     drawn(board)
     board._view.home.show.value = True
     drawn(board)
-    shown = unescape(re.sub(r"<[^>]*>", "", board._view.home.code.value))
+    shown = words(board._view.home.code)
     assert "data = ...  # what it was calibrated on: few" in shown
     compile(shown, "shown", "exec")
 
