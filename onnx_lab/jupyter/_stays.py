@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
+
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 
 #: Style of a page that shows the live widget, whose outermost element has the class `%s`: what stands below it for
 #: later is not seen beside it. It goes with the widget, so a page that has none shows what was saved.
 STYLE = ".jp-OutputArea:has(> .jp-OutputArea-child .%s) > .jp-OutputArea-child:has(.ol-saved) { display: none; }\n"
+
+
+def view_of(widget: Any) -> dict[str, Any]:
+    """The part of a bundle that shows a widget while its kernel lives."""
+    return {_WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}}
 
 
 def live(title: str) -> str:

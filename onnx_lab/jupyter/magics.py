@@ -12,6 +12,7 @@ from IPython.core.magic import Magics, magics_class, no_var_expand
 from traitlets import Bool, Float, Int, TraitError, Unicode, observe, validate
 
 from onnx_lab import errors
+from onnx_lab.background._signature import function_of
 from onnx_lab.errors import did_you_mean
 from onnx_lab.jupyter._manual import Manual
 from onnx_lab.jupyter._names import Names
@@ -153,11 +154,7 @@ def function(verb: str) -> Callable[..., Any]:
         from onnx_lab.jupyter._jobs import jobs
 
         return jobs
-    import onnx_lab
-
-    owner, _, name = verb.rpartition(".")
-    found: Callable[..., Any] = getattr(getattr(onnx_lab, owner) if owner else onnx_lab, name)
-    return found
+    return function_of(verb)
 
 
 def magic_of(verb: str) -> str:

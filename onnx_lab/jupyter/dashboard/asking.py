@@ -17,7 +17,6 @@ from onnx_lab.task import Task
 if TYPE_CHECKING:
     from onnx_lab.jupyter.dashboard.conductor import Conductor
 
-_RANDOM = "random feeds"
 #: Steps that run what they made beside what they made it of, and fail where the answers differ.
 _SAME_ANSWERS = ("fix_shapes",)
 
@@ -48,7 +47,7 @@ class Asking:
         if (task := self._c.sources.task(state.task)) is not None:
             judge = Judge(task.name, task)
         else:
-            judge = Judge(state.data, feeds=self._c.sources.data(state.data)) if state.data else Judge(_RANDOM)
+            judge = Judge(state.compared_on, feeds=self._c.sources.data(state.data) if state.data else None)
         it = self._c.sources.value(state.task or state.data) if state.task or state.data else None
         if self._c.judge is not None and it is not self._c.judge:
             for v in state.variants:

@@ -23,8 +23,6 @@ from onnx_lab.task import Dataset, Task
 if TYPE_CHECKING:
     from onnx_lab.jupyter.dashboard.view import View
 
-_WIDGET = "application/vnd.jupyter.widget-view+json"
-
 
 class Dashboard:
     """A dashboard; made by `onnx_lab.dashboard`.
@@ -116,18 +114,15 @@ class Dashboard:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widgets; beside them the card, for front ends that have none."""
-        return {**self._live(), "text/html": self._repr_html_(), "text/plain": repr(self)}
+        return {**_stays.view_of(self._view.widget), "text/html": self._repr_html_(), "text/plain": repr(self)}
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display({**self._live(), "text/plain": _stays.live(snapshot.title(self.state))}, raw=True)
+        display({**_stays.view_of(self._view.widget), "text/plain": _stays.live(snapshot.title(self.state))}, raw=True)
         # a second output outlives the widgets: a restarted kernel and a saved notebook still show the table
         self._saved_in_notebook.append(display(self._saved(), raw=True, display_id=True))
         self._view.pace.ask()
-
-    def _live(self) -> dict[str, Any]:
-        return {_WIDGET: {"version_major": 2, "version_minor": 0, "model_id": self._view.widget.model_id}}
 
     def _saved(self) -> dict[str, str]:
         return {"text/html": snapshot.html(self.state), "text/plain": repr(self)}

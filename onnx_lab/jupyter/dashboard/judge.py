@@ -19,8 +19,7 @@ def judged(state: State) -> State:
         return state
     from onnx_lab.measure._judging import judged_again
 
-    feeds = state.data or "random feeds"
-    rows, best = judged_again([_row(v, base) for v in known], _limits(state.budget), feeds=feeds)
+    rows, best = judged_again([_row(v, base) for v in known], _limits(state.budget), feeds=state.compared_on)
     said: dict[str, dict[str, Any]] = {
         v.id: {"verdict": _UNJUDGED if v.unjudged else r.why, "qualifies": r.qualifies, "taken": r is best}
         for v, r in zip(known, rows, strict=True)

@@ -7,7 +7,7 @@ from onnx_lab.jupyter._stays import saved
 from onnx_lab.jupyter.dashboard import table
 from onnx_lab.jupyter.dashboard.judge import answers, words
 from onnx_lab.jupyter.dashboard.lines import walk
-from onnx_lab.jupyter.dashboard.state import State
+from onnx_lab.jupyter.dashboard.state import RANDOM_FEEDS, State
 
 _COLUMNS = ("variant", "size, MB", "latency, ms [99 %]", "speed", "answers", "nodes", "ran by", "verdict")
 
@@ -16,7 +16,7 @@ def card(state: State) -> Card:
     """The state as a card: what was asked, the rows, and how to make the best one again."""
     facts = [
         ("model", state.source or "none yet"),
-        ("answers", state.task or f"compared with the model's own, on {state.data or 'random feeds'}"),
+        ("answers", state.task or f"compared with the model's own, on {state.compared_on}"),
         ("target", state.target),
     ]
     if state.variants:
@@ -26,7 +26,7 @@ def card(state: State) -> Card:
     notes = []
     if (best := state.best) is not None:
         facts += [("to make it", lines)] if (lines := walk(state, best.steps)) else []
-    if answers(state.variants) == "random feeds":
+    if answers(state.variants) == RANDOM_FEEDS:
         notes.append("Without a task the outputs are compared with the model's own on random feeds.")
     return Card(title(state), facts, tables, notes)
 

@@ -56,6 +56,10 @@ class Budget:
     mb: float | None = None
 
 
+#: What outputs are compared on where nobody chose anything.
+RANDOM_FEEDS = "random feeds"
+
+
 @dataclass(frozen=True)
 class Measuring:
     """The shape that is timed, and the seconds that it may take."""
@@ -168,6 +172,11 @@ class State:
     def variant(self, id: str) -> Variant | None:  # noqa: A002  (the field's name)
         """The variant with this id."""
         return next((v for v in self.variants if v.id == id), None)
+
+    @property
+    def compared_on(self) -> str:
+        """What outputs are compared on where there is no task, in words."""
+        return self.data or RANDOM_FEEDS
 
     @property
     def baseline(self) -> Variant | None:

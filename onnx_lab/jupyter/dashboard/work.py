@@ -34,6 +34,7 @@ class Work:
     def __init__(self, conductor: Conductor) -> None:
         self._c, self._store, self._sources = conductor, conductor.store, conductor.sources
         self._asking = Asking(conductor)
+        self._runs_here = functools.cache(facts.runs_here)  # once in a run: the doctor takes seconds
 
     def run(self) -> None:
         """Make what the ticked steps ask for, judge it, and measure all rows."""
@@ -70,7 +71,7 @@ class Work:
         self._c.learn(v.id, state="making", error="")
         self._c.say(f"getting {state.source}")
         try:
-            if why := facts.runs_here(v.target):
+            if why := self._runs_here(v.target):
                 raise ProviderError(why, do="another target")
             model = self._from_source(state.source, before)
             another = before is not None and not _same(before, model)
@@ -149,10 +150,10 @@ class Work:
         state, first = self._store.state, self._first()
         m = state.measuring
         rows = [v for v in state.variants if v.path and v.state != "failed"]
-        here = {t: facts.runs_here(t) for t in dict.fromkeys(v.target for v in rows)}
         for v in rows:
-            why = here[v.target] or facts.misfit(base, self._c.model(v), m.batch, m.seq)
-            self._c.learn(v.id, untimed="" if v is first else why)
+            if v is not first:
+                why = self._runs_here(v.target) or facts.misfit(base, self._c.model(v), m.batch, m.seq)
+                self._c.learn(v.id, untimed=why)
         contestants = {v.name: (self._c.model(v), v.target) for v in rows if not self._now(v).untimed}
         self._c.say("measuring", 0.0)
         job = start("bench", contestants, batch=m.batch, seq=m.seq, budget_s=m.seconds, against=first.name)

@@ -15,7 +15,6 @@ from onnx_lab.plots.graph.flat import flatten
 from onnx_lab.plots.graph.sheet import Sheet
 from onnx_lab.plots.graph.union import united
 
-_WIDGET = "application/vnd.jupyter.widget-view+json"
 _TOOLS = ("lab", "netron")
 
 
@@ -82,20 +81,17 @@ class GraphView:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """The widget; beside it the picture and the table, for front ends that have none."""
         self._widget.send_the_rest()
-        return {**self._live(), "text/html": self._repr_html_(), "text/plain": repr(self)}
+        return {**_stays.view_of(self._widget), "text/html": self._repr_html_(), "text/plain": repr(self)}
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         title = f"graph of {self._sheet.flat.name}"
-        display({**self._live(), "text/plain": _stays.live(title)}, raw=True)
+        display({**_stays.view_of(self._widget), "text/plain": _stays.live(title)}, raw=True)
         # a second output outlives the widget: a restarted kernel and a saved notebook still show picture and table
         html = _stays.saved(title, self._repr_html_())
         display({"text/html": html, "text/plain": repr(self)}, raw=True)
         self._widget.send_the_rest()
-
-    def _live(self) -> dict[str, Any]:
-        return {_WIDGET: {"version_major": 2, "version_minor": 0, "model_id": self._widget.model_id}}
 
 
 def view(m: Model, other: Model | None = None, *, color: Any = None, tool: str = "lab") -> GraphView | None:
